@@ -18,6 +18,8 @@ explanation.relevance["image"]  # numpy, in the shape of x
 - `explain` explains a trained estimator of scikit-learn, XGBoost, LightGBM or CatBoost in one call.
 - `evaluate` measures explanations on your own model and data, and returns an `Evaluation`.
 - `tune` searches for the rules that explain best there, and returns a `Tuning`, whose composite file `convert` reads.
+- `concepts_of` studies what channels of an inner value stand for, and returns a `ConceptStudy`.
+- `clusters_of` looks for samples that are explained unlike the rest of their class, and returns `Clusters`.
 - `report` writes a page about a model and a few samples: explanations side by side, plan, graph and warnings.
 - `onnxlrp.rules` holds the rules for layers; the composites in `onnxlrp.composites` choose a rule for each layer.
 - `operator`, `stopping_operator` and `unregister_operator` teach onnxlrp operators of your own.
@@ -37,6 +39,11 @@ from onnxlrp._version import __version__
 
 if TYPE_CHECKING:
     from onnxlrp import composites, errors, rules
+    from onnxlrp.concepts.cluster_report import Cluster, Clusters
+    from onnxlrp.concepts.concept_study import ConceptStudy, RankedChannel
+    from onnxlrp.concepts.find_clusters import clusters_of
+    from onnxlrp.concepts.region_shares import RegionShares
+    from onnxlrp.concepts.study_concepts import concepts_of
     from onnxlrp.convert import convert, inspect
     from onnxlrp.evaluation.evaluate_model import evaluate
     from onnxlrp.evaluation.evaluation_result import Difference, Evaluation, Figure
@@ -59,7 +66,10 @@ if TYPE_CHECKING:
     from onnxlrp.view.reasons import Reason
 
 __all__ = [
+    "Cluster",
+    "Clusters",
     "Comparison",
+    "ConceptStudy",
     "Difference",
     "Evaluation",
     "Explained",
@@ -70,13 +80,17 @@ __all__ = [
     "Ledger",
     "Plan",
     "PlanRow",
+    "RankedChannel",
     "Reason",
+    "RegionShares",
     "Results",
     "Step",
     "Tuning",
     "TuningCandidate",
     "__version__",
+    "clusters_of",
     "composites",
+    "concepts_of",
     "contrastive",
     "convert",
     "covers_of",
@@ -94,7 +108,10 @@ __all__ = [
 ]
 
 _HOMES = {
+    "Cluster": "concepts.cluster_report",
+    "Clusters": "concepts.cluster_report",
     "Comparison": "runtime.checking",
+    "ConceptStudy": "concepts.concept_study",
     "Difference": "evaluation.evaluation_result",
     "Evaluation": "evaluation.evaluation_result",
     "Explained": "explained",
@@ -105,11 +122,15 @@ _HOMES = {
     "Ledger": "runtime.ledger_table",
     "Plan": "plan.steps",
     "PlanRow": "plan.steps",
+    "RankedChannel": "concepts.concept_study",
     "Reason": "view.reasons",
+    "RegionShares": "concepts.region_shares",
     "Results": "runtime.results",
     "Step": "plan.steps",
     "Tuning": "evaluation.tuning_result",
     "TuningCandidate": "evaluation.tuning_result",
+    "clusters_of": "concepts.find_clusters",
+    "concepts_of": "concepts.study_concepts",
     "contrastive": "runtime.contrast",
     "convert": "convert",
     "covers_of": "trees.trainer_covers",

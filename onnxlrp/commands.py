@@ -306,7 +306,9 @@ def check(
     if session is not None:
         assert source is not None
         expected = providers.run(session, None, dict(arrays))
-        outputs = checking.compare_outputs(expected, explanation.outputs, source.halves)
+        prepared = explainer.prepare(arrays)
+        others = [explainer.compute(prepared, explain=way).outputs for way in checking.ways_of(explainer) if not way]
+        outputs = checking.compare_both(expected, [explanation.outputs, *others], source.halves)
     sums = checking.conservation(explanation)
     problems = checking.changed(outputs or ())
     problems += [

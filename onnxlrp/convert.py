@@ -18,6 +18,7 @@ from onnxlrp.emit.emit import Request, emit
 from onnxlrp.errors import InputError
 from onnxlrp.explained import Explained
 from onnxlrp.finish.description import describe
+from onnxlrp.finish.on_demand import Switch
 from onnxlrp.finish.tidy import tidy
 from onnxlrp.graph.misses import asking, find_asked
 from onnxlrp.graph.names import Names, unused_scope
@@ -26,9 +27,10 @@ from onnxlrp.operators.reverse_builder import ReverseBuilder
 from onnxlrp.plan import Plan, Step, make_plan
 from onnxlrp.plan.asked_interactions import ask_interactions
 from onnxlrp.plan.asked_reductions import ask_reductions
+from onnxlrp.plan.concept_axes import decide_concepts
 from onnxlrp.plan.inner_ends import ends_note, inner_ends
 from onnxlrp.plan.inner_maps import decide_inner_map
-from onnxlrp.plan.inner_values import inner_values, patched_values
+from onnxlrp.plan.inner_values import inner_values, named_value, patched_values
 from onnxlrp.plan.reached_inputs import reached_inputs
 from onnxlrp.plan.without_numbers import check_gradient
 from onnxlrp.plan.working_types import type_of_relevance
@@ -67,6 +69,7 @@ def convert(
     targets: int = 1,
     relevance_at: Sequence[str] = (),
     coefficients_at: Sequence[str] = (),
+    values_at: Sequence[str] = (),
     ledger: bool = False,
     explain_probability: bool = False,
     on_unsupported: Literal["error", "stop"] = "error",
@@ -74,8 +77,10 @@ def convert(
     precision: Literal["float32", "model"] = "float32",
     background: Any = None,
     interactions: bool = False,
+    on_demand: bool = False,
     reduce: str | Mapping[str, str] | None = None,
     profile: Literal["onnxruntime", "portable"] = "onnxruntime",
+    concepts: Sequence[str] = (),
     trees_table: bool = True,
     check: bool = False,
 ) -> Explained:
@@ -133,6 +138,8 @@ def convert(
         the factors c with relevance = c · value, under a gradient the derivatives. The values themselves become the
         outputs `<value>_value`. A coefficient times the change of the value estimates what a patch of it does (RelP).
         Default: none.
+    values_at
+        The names of inner values that become the outputs `<value>_value` themselves. Default: none.
     ledger
         True adds the output `relevance_ledger`, float [steps, 5]: how much relevance arrives at each step, is passed on
         and is absorbed; `Explanation.ledger` reads it. Default: False. Gradients have none.
@@ -171,6 +178,10 @@ def convert(
         columns], or for a model of several inputs one output `interactions` over all their columns, which
         `Interface.interaction_columns` names. A pair's index is halved between its two places, and each row adds up to
         the relevance of its column. With K targets [N, K, columns, columns]. Default: False.
+    on_demand
+        True adds the input `explain`, bool [1], default true: false computes the model's own outputs alone, at the cost
+        of a forward pass, and every output that was added comes back empty, [0, ...]. An ordinary input under
+        `target_input="required"`; under `"none"` it stays. Default: False.
     reduce
         The reduction of the relevance of each input by its name, computed in the graph, so that less leaves it; a
         single text if one input is explained. `"channels"` sums over the channels, so that their axis is gone.
@@ -179,6 +190,13 @@ def convert(
         [N, 10], the largest first, and adds the output `<input>_relevance_indices`, int64, their places in the
         flattened sample. `"float16"` makes the result of that type. Several are joined in this order:
         `"grid=14+top=10+float16"`. With K targets [N, K, ...]. Default: none.
+    concepts
+        The names of inner values whose channels can be chosen at run time (concept relevance propagation, Achtibat et
+        al. 2023). Each adds the optional input `<value>_mask`, float [1, channels] or [N, channels], default ones: the
+        value's relevance is multiplied with it before it is passed on. `Explainer` takes it as `channels`. It runs
+        along the channels of a feature map, the heads of attention, or the features on the last axis; a note of the
+        plan says which. `target_input="required"` makes it an input without a default; `"none"` keeps it. What a mask
+        drops is *stopped* in the ledger. Default: none.
     check
         True runs source and explained model once on random data, where onnxruntime is installed, and compares all
         outputs; `Explained.comparison` is the finding. Default: False.
@@ -238,7 +256,10 @@ def convert(
     ends = [] if reached else list(facts.explained)
     inner = inner_values(graph, plan, relevance_at, work.absorbed, ends)
     patched = patched_values(graph, plan, coefficients_at, work.absorbed, initial, ends)
+    shown = [named_value(graph, name, work.absorbed) for name in dict.fromkeys(values_at)]
     check_gradient(plan, [*inner, *patched])
+    masked = decide_concepts(graph, facts, plan, question, concepts, work.absorbed)
+    plan.notes += [concept.note for concept in masked]
     if ledger and plan.composite.seed == "gradient":
         raise InputError(f"{plan.composite} is a gradient: it has no conservation ledger")
     assert question.axes is not None
@@ -251,18 +272,23 @@ def convert(
         inputs=reached,
         inner=inner,
         patched=patched,
+        shown=[value for value in shown if value not in patched],
         options=options,
         initial=initial,
         ledger=ledger,
         dtype=dtype,
         interactions=pairs,
         reductions=reductions,
+        concepts=masked,
         inner_map=plan.inner_map,
         stops_at=ends,
     )
-    emitted = emit(work.op, facts, plan, request, Names(graph).unique)
-    interface = describe(work.source, plan, emitted, request, asked | told_background(work.background))
-    plan.notes += tidy(work.source, work.op, interface.to_metadata())
+    unique = Names(graph).unique
+    emitted = emit(work.op, facts, plan, request, unique)
+    switch = Switch(unique("explain"), options.target_input == "required") if on_demand else None
+    told = asked | told_background(work.background)
+    interface = describe(work.source, plan, emitted, request, told, None if switch is None else switch.name)
+    plan.notes += tidy(work.source, work.op, interface.to_metadata(), switch)
     explained = Explained(plan, interface, tuple(plan.notes), work.source)
     if check:
         runnable = ir.serde.serialize_model(model) if isinstance(model, ir.Model) else model

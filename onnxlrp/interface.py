@@ -67,7 +67,13 @@ class Interface:
     coefficients_at: Mapping[str, str] = dataclasses.field(default_factory=dict)
     """Outputs that hold coefficients, by the inner value: relevance is the coefficient times the value."""
     values_at: Mapping[str, str] = dataclasses.field(default_factory=dict)
-    """Outputs that hold the inner values whose coefficients are outputs too."""
+    """Outputs that hold inner values themselves, such as those whose coefficients are outputs too."""
+    mask_inputs: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    """Inputs that take the masks of inner values, float [1, channels] or [N, channels], by the inner value."""
+    mask_axes: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    """Axis of each such value that its mask runs along."""
+    mask_sample_axes: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    """Axis of each such value that counts samples, where it has one."""
     reference_inputs: Mapping[str, str] = dataclasses.field(default_factory=dict)
     """Inputs that take the reference which samples are compared with, by the explained input."""
     reference_scores: str | None = None
@@ -80,8 +86,10 @@ class Interface:
     """Input that takes the position of a token target, int64 [1] or [N]."""
     weights_input: str | None = None
     """Input that takes the weights of a weighted target, float, which broadcast to the explained output."""
+    explain_input: str | None = None
+    """Input that switches relevance on and off, bool [1]; None if relevance is always computed."""
     required: bool = False
-    """True if target, position and weights are ordinary inputs without a default."""
+    """True if explain, target, position and weights are ordinary inputs without a default."""
     targets: int = 1
     """Number of targets K that one run explains for each sample."""
     batch_axis: int | None = 0
@@ -145,7 +153,9 @@ class Interface:
     @property
     def names_of_added_inputs(self) -> tuple[str, ...]:
         """Names of all inputs that the source does not have."""
-        return (*self.added_inputs.values(), *self.reference_inputs.values())
+        switch = () if self.explain_input is None else (self.explain_input,)
+        chosen = (*self.reference_inputs.values(), *self.mask_inputs.values())
+        return (*self.added_inputs.values(), *chosen, *switch)
 
     def to_metadata(self) -> dict[str, str]:
         """Convert to `metadata_props`: strings unchanged, everything else as JSON, in a fixed order."""

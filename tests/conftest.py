@@ -53,6 +53,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     missing = [name for name in PEERS if importlib.util.find_spec(name) is None]
     skip = pytest.mark.skip(reason=f"needs {', '.join(missing)}: see tools/peers.txt")
     for item in items:
+        if item.get_closest_marker("engines"):
+            item.add_marker(pytest.mark.slow)
         if item.get_closest_marker("peers"):
             item.add_marker(pytest.mark.slow)
             if missing:

@@ -36,6 +36,7 @@ START_PAGE = ROOT / "docs" / "start.md"
 DEPLOYING_PAGE = ROOT / "docs" / "deploying.md"
 REDUCED_PAGE = ROOT / "docs" / "reduced.md"
 TUNE_PAGE = ROOT / "docs" / "tune.md"
+CONCEPTS_PAGE = ROOT / "docs" / "concepts.md"
 INTEGRATIONS_PAGE = ROOT / "docs" / "integrations.md"
 RECORD_PAGE = ROOT / "docs" / "record.md"
 PROGRAMS = {
@@ -45,6 +46,7 @@ PROGRAMS = {
     TREES_PAGE: [],
     EVALUATE_PAGE: [],
     TUNE_PAGE: [],
+    CONCEPTS_PAGE: [],
     INTEGRATIONS_PAGE: [],
     RECORD_PAGE: [],
     RELEVANCE_PAGE: [],

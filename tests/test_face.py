@@ -40,6 +40,8 @@ CALLS = (
     Explanation.to_frame,
     Explanation.to_shap,
     Explanation.to_xarray,
+    onnxlrp.clusters_of,
+    onnxlrp.concepts_of,
     onnxlrp.contrastive,
     onnxlrp.covers_of,
     onnxlrp.evaluate,
@@ -73,6 +75,9 @@ NEEDS = {
     "Explanation.to_shap": "shap",
     "Explanation.to_xarray": "xarray",
     "explain": "skl2onnx",
+    "clusters_of": "sklearn",
+    "Clusters": "sklearn",
+    "ConceptStudy": "matplotlib",
 }
 """Packages that examples need and that the plain tests do not install."""
 

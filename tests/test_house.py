@@ -132,7 +132,7 @@ RUNNING = {
         "reprs",
     },
     # Adapters to other libraries use what a program of a user's would; no other room imports them.
-    "integrations": {"convert", "composites", "runtime", "errors", "extras", "trees"},
+    "integrations": {"convert", "composites", "runtime", "view", "errors", "extras", "trees"},
     # Records are verified by converting and running again; only the face and the command line import them.
     "records": {
         "convert",
@@ -168,6 +168,21 @@ RUNNING = {
         "targets",
         "_version",
     },
+    # Studies of concepts convert, run and draw; only the face and the command line import them.
+    "concepts": {
+        "convert",
+        "plan",
+        "composites",
+        "runtime",
+        "view",
+        "errors",
+        "interface",
+        "drafts",
+        "extras",
+        "near_names",
+        "printable",
+        "reprs",
+    },
     # Reports put together what evaluation, runtime and view know; only the face and the command line import them.
     "reporting": {
         "convert",
@@ -185,8 +200,10 @@ RUNNING = {
         "printable",
         "_version",
     },
+    # Folders for model servers; only the command line imports it.
+    "serving": {"runtime", "errors", "drafts", "printable", "_version"},
 }
-SHOWS_ITSELF = {"explanation.py", "results.py"}
+SHOWS_ITSELF = {"explanation.py", "explainer.py", "results.py"}
 """Files of `runtime` that import `view` where they are asked to show or write themselves."""
 
 

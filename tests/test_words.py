@@ -17,7 +17,7 @@ from tests.test_house import PACKAGE, ROOT, rooms
 TWINS = {
     "Epsilon": "the rule and the composite have this name in the field",
     **dict.fromkeys(
-        ("audit", "check", "convert", "evaluate", "explain", "inspect", "report", "tune", "verify"),
+        ("audit", "check", "convert", "deploy", "evaluate", "explain", "inspect", "report", "tune", "verify"),
         "a command of the command line has the name of what it does",
     ),
     "parse": "a public function of `onnxlrp.rules` and of `onnxlrp.composites`",

@@ -37,7 +37,7 @@ def main() -> int:
     for kind, code, place in _BLOCK.findall(PAGE.read_text(encoding="utf-8")):
         try:
             exec(compile(code, str(PAGE), "exec"), names)
-        except (ImportError, OnnxLrpError, NameError) as error:
+        except (ImportError, OnnxLrpError, NameError, FileNotFoundError) as error:
             if kind != "py":
                 raise
             print(f"left as it is: {place}: {error}", file=sys.stderr)

@@ -3,7 +3,10 @@
 from collections.abc import Callable
 
 from onnxlrp.cli.application import FOUND, UNUSABLE, app, main
+from onnxlrp.cli.clusters_command import clusters
+from onnxlrp.cli.concepts_command import concepts
 from onnxlrp.cli.converting import convert, inspect
+from onnxlrp.cli.deploy_command import deploy
 from onnxlrp.cli.evaluating import evaluate
 from onnxlrp.cli.explaining import check, explain
 from onnxlrp.cli.report_command import report
@@ -42,6 +45,18 @@ COMMANDS: dict[Callable[..., None], str] = {
     report: (
         "onnxlrp report model.onnx --input image=cat.jpg -o report.html; "
         "a text: onnxlrp report bert.onnx --text input_ids='What a great film!' --no-curves -o report.html"
+    ),
+    deploy: (
+        "onnxlrp deploy model.lrp.onnx --for triton -o repository; "
+        "for Kubernetes: onnxlrp deploy model.lrp.onnx --for kserve --storage-uri s3://bucket/models -o repository"
+    ),
+    concepts: (
+        "onnxlrp concepts model.onnx --data pictures/ --input cat.jpg -o concepts; "
+        "of a class: onnxlrp concepts model.onnx --data pictures/ --target 285 --layer /layer3/relu -o concepts"
+    ),
+    clusters: (
+        "onnxlrp clusters model.onnx --data training-pictures/ -o clusters; "
+        "for ViRelAy: onnxlrp clusters model.onnx --data training-pictures/ -o clusters --virelay"
     ),
     verify: (
         "onnxlrp verify cat.png --model model.onnx --input image=cat.jpg; "

@@ -33,6 +33,14 @@ Box = Annotated[
 MaskFile = Annotated[
     Path | None, typer.Option("--mask", metavar="FILE", help="Picture or .npy: weights of the pixels, for maps.")
 ]
+Channels = Annotated[
+    list[str],
+    typer.Option(
+        "--channel",
+        metavar="VALUE=N,N",
+        help="Channels of an inner value that relevance passes alone, such as /layer3/relu=12 (onnxlrp concepts).",
+    ),
+]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,6 +54,7 @@ class AskedTarget:
     at: str | None = None
     box: str | None = None
     mask: Path | None = None
+    channel: Sequence[str] = ()
 
     def __post_init__(self) -> None:
         """Refuse, as wrong usage, options that exclude each other."""
@@ -53,6 +62,7 @@ class AskedTarget:
         usage(elements, self.element, "--element")
         usage(_numbers, (self.at, 2), "--at")
         usage(_numbers, (self.box, 4), "--box")
+        usage(_channels, self.channel, "--channel")
         given: dict[str, Any] = {"--at": self.at, "--box": self.box, "--mask": self.mask, "--element": self.element}
         given |= {"--weights": self.weights, "--position": self.position}
         names = [name for name, value in given.items() if value not in (None, (), [])]
@@ -84,13 +94,20 @@ class AskedTarget:
         many = len(self.classes) > 1 and len(self.classes) != samples and not self.is_place
         return len(self.classes) if many else 1
 
+    @property
+    def channels(self) -> dict[str, list[int]]:
+        """Channels that relevance passes, by inner value."""
+        return _channels(self.channel)
+
     def arguments(self, names: Sequence[str]) -> dict[str, Any]:
         """Collect the arguments of an explainer's call; `names` are those of the classes."""
         from onnxlrp import commands
 
         numbers = [int(one) if _is_number(one) else _class_of(one, names) for one in self.classes]
         chosen: list[Any] = [*elements(self.element)] if self.element else numbers
-        asked = {"target": chosen, "position": list(self.position), "weights": commands.read_weights(self.weights)}
+        weights = commands.read_weights(self.weights)
+        asked: dict[str, Any] = {"target": chosen, "position": list(self.position), "weights": weights}
+        asked |= {"channels": self.channels} if self.channel else {}
         if not self.is_place:
             return asked
         mask = None if self.mask is None else commands.read_mask(self.mask)
@@ -110,6 +127,18 @@ def _class_of(name: str, names: Sequence[str]) -> int:
         return class_of(name, names)
     except TargetError as error:
         raise typer.BadParameter(str(error), param_hint="--target") from error
+
+
+def _channels(given: Sequence[str]) -> dict[str, list[int]]:
+    """Parse texts such as `/layer3/relu=12,40`; a value's name may hold `=` itself."""
+    found: dict[str, list[int]] = {}
+    for text in given:
+        name, equals, numbers = text.rpartition("=")
+        parts = numbers.split(",")
+        if not equals or not name or not all(part.strip().isdecimal() for part in parts):
+            raise InputError(f"{text!r:.80} is not VALUE=N or VALUE=N,N with channels from 0")
+        found.setdefault(name, []).extend(map(int, parts))
+    return found
 
 
 def _is_number(text: str) -> bool:

@@ -48,6 +48,12 @@ Files = Annotated[
         "columns are the model's inputs.",
     ),
 ]
+SamplesOf = Annotated[
+    list[str],
+    typer.Option(
+        "--data", metavar="[NAME=]FOLDER", help="Samples: a folder or pattern of pictures, .npy, .npz or .csv; several."
+    ),
+]
 References = Annotated[
     list[str],
     typer.Option(
@@ -133,6 +139,10 @@ BaselineName = Annotated[
 ]
 CurveSteps = Annotated[int, typer.Option("--steps", min=1, metavar="N", help="Steps of a curve.")]
 Seed = Annotated[int, typer.Option("--seed", min=0, help="Seed of everything random.")]
+NoExplain = Annotated[
+    bool,
+    typer.Option("--no-explain", help="Predict without relevance, by a model that was converted with --on-demand."),
+]
 Date = Annotated[bool, typer.Option("--date", help="Write the date and time, in UTC, into the record of the file.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for a program.")]
 Force = Annotated[bool, typer.Option("--force", help="Overwrite existing files.")]

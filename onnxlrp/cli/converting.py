@@ -56,6 +56,7 @@ def convert(
     coefficients_at: Annotated[
         list[str], typer.Option(metavar="NAME", help="Inner value whose coefficient is an output too.")
     ] = [],  # noqa: B006
+    values_at: Annotated[list[str], typer.Option(metavar="NAME", help="Inner value that is an output too.")] = [],  # noqa: B006
     ledger: Annotated[bool, typer.Option("--ledger", help="Add the conservation ledger.")] = False,
     trees_table: Annotated[
         bool, typer.Option("--trees-table/--no-trees-table", help="Tables for tree ensembles: faster, a larger file.")
@@ -63,7 +64,16 @@ def convert(
     interactions: Annotated[
         bool, typer.Option("--interactions", help="Add the interactions of columns, for tree ensembles.")
     ] = False,
+    on_demand: Annotated[
+        bool,
+        typer.Option(
+            "--on-demand", help="Add the input 'explain': false computes no relevance, at the cost of a forward pass."
+        ),
+    ] = False,
     reduce: Reduce = [],  # noqa: B006
+    concept: Annotated[
+        list[str], typer.Option(metavar="NAME", help="Inner value whose channels can be chosen at run time.")
+    ] = [],  # noqa: B006
     explain_probability: Annotated[
         bool,
         typer.Option(
@@ -105,10 +115,13 @@ def convert(
         initial=initial,
         relevance_at=tuple(relevance_at),
         coefficients_at=tuple(coefficients_at),
+        values_at=tuple(values_at),
         ledger=ledger,
         trees_table=trees_table,
         interactions=interactions,
+        on_demand=on_demand,
         reduce=reductions,
+        concepts=tuple(concept),
         explain_probability=explain_probability,
         on_unsupported=on_unsupported,
         target_input=target_input,
@@ -137,6 +150,10 @@ def convert(
         terminal.say(f"  relevance of the inner value {name!r} is output {relevance!r}")
     if face.interactions is not None:
         terminal.say(f"  interactions of {len(face.interaction_columns)} columns are output {face.interactions!r}")
+    if face.explain_input is not None:
+        terminal.say(f"  input {face.explain_input!r}, bool [1], switches relevance off: its outputs are empty then")
+    for name, mask in face.mask_inputs.items():
+        terminal.say(f"  channels of {name!r} are chosen by input {mask!r}")
     if explained.comparison is not None:
         terminal.say(f"  {explained.comparison.text}")
     if profile == "onnxruntime":

@@ -20,7 +20,7 @@ from onnxlrp.cli.arguments import (
     refuse_overwriting,
     usage,
 )
-from onnxlrp.cli.asked_target import AskedTarget, At, Box, Classes, MaskFile
+from onnxlrp.cli.asked_target import AskedTarget, At, Box, Channels, Classes, MaskFile
 from onnxlrp.cli.command_options import (
     BackgroundFile,
     BatchSize,
@@ -33,6 +33,7 @@ from onnxlrp.cli.command_options import (
     Ids,
     Json,
     Model,
+    NoExplain,
     OutputName,
     Positions,
     Preprocessing,
@@ -62,6 +63,7 @@ def explain(
     at: At = None,
     box: Box = None,
     mask: MaskFile = None,
+    channel: Channels = [],  # noqa: B006
     weights: Annotated[Path | None, typer.Option(metavar="FILE", help=".npy with the weights of the output.")] = None,
     out: Annotated[
         Path | None,
@@ -83,6 +85,7 @@ def explain(
     output: OutputName = None,
     background: BackgroundFile = None,
     provider: Providers = [],  # noqa: B006
+    no_explain: NoExplain = False,
     date: Date = False,
     as_json: Json = False,
     force: Force = False,
@@ -90,17 +93,19 @@ def explain(
 ) -> None:
     """Explain inputs; a MODEL that is not an explained one is converted first."""
     from onnxlrp import commands
-    from onnxlrp.cli import explaining_rows
+    from onnxlrp.cli import explaining_rows, predicting
     from onnxlrp.runtime.cli_inputs import load
     from onnxlrp.runtime.reading import open_model
     from onnxlrp.view import saving
     from onnxlrp.view.record_files import files_written
 
     given, how = read_samples(input, text, tokenizer, preprocess, id)
-    asked = AskedTarget(target, position, element, weights, at, box, mask)
+    asked = AskedTarget(target, position, element, weights, at, box, mask, channel)
     compared = references_of(reference)
     options = conversion(composite if composite != "auto" or not reference else COMPARING, rule, output, [], background)
     many = out is not None and not out.suffix
+    if reference and channel:
+        raise typer.BadParameter("it is not for a comparison with --reference", param_hint="--channel")
     if reference and (many or asked.is_place):
         raise typer.BadParameter("it is not for a folder of results, nor for a place", param_hint="--reference")
     if batch_size is not None and not many and (out is None or out.suffix.lower() not in (".csv", ".parquet")):
@@ -121,6 +126,8 @@ def explain(
         raise typer.BadParameter(
             f"'{model}' is explained already: --composite, --rule, --output and --background are for convert"
         )
+    if no_explain:
+        predicting.check_predicts(opened, model, out, {"--reference": reference, "--at": asked.is_place})
     names = commands.names_of_classes(labels, opened, model)
     chosen = asked.arguments(names) if names or opened.interface is not None else None
     data = None if many else load(given, opened.inputs, how, model, opened.columns)
@@ -130,7 +137,7 @@ def explain(
         names = commands.names_of_labels(made)
         chosen = asked.arguments(names)
     if data is None:
-        to = {"batch_size": batch_size, "to": out, "preprocess": preprocess}
+        to = {"batch_size": batch_size, "to": out, "preprocess": preprocess, "explain": not no_explain}
         with terminal.cautions_heard() as cautions:
             results = commands.explain_many(made, model, given, chosen, provider, **to)
         if as_json:
@@ -138,6 +145,9 @@ def explain(
             print_json({**about, "cautions": commands.cautions_json(cautions)})
         else:
             commands.show_many(results)
+        return
+    if no_explain:
+        predicting.predict(made, data, chosen, provider, as_json)
         return
     if out is not None and not reference and not asked.is_place and explaining_rows.are_many(data, out):
         explaining_rows.explain_rows(made, data, chosen, provider, out, batch_size, as_json, date)
@@ -160,6 +170,7 @@ def _converted(model: Path, opened: Any, asked: AskedTarget, samples: int, optio
     """Convert a model for the target that is asked for; a model that is explained already is returned as it is."""
     interface, count = opened.interface, asked.count(samples)
     if interface is None:
+        options = {**options, "concepts": [*asked.channels]} if asked.channel else options
         return convert_for_target(model, **options, target=asked.kind(_rank(opened, options["output"])), targets=count)
     if asked.element and interface.target != "element":
         raise typer.BadParameter("it is for a model with --target element", param_hint="--element")

@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from onnxlrp import commands
 from onnxlrp.cli.arguments import print_json
-from onnxlrp.runtime import Explainer, Explanation
+from onnxlrp.runtime import Explainer, Explanation, streaming
+from onnxlrp.runtime.batches import Batches
 from onnxlrp.runtime.cli_inputs import Data
+from onnxlrp.runtime.files import Preprocess
 from onnxlrp.runtime.given_values import Given
 from onnxlrp.runtime.recorder import dated
 from onnxlrp.view import tables, terminal
-from onnxlrp.view.feature_ranking import FeatureRanking, RankedFeature
+from onnxlrp.view.feature_ranking import FeatureRanking, RankedFeature, ranking_of_columns
+from onnxlrp.view.stored_table import store_table
 from onnxlrp.view.table_file import TABLE_FORMATS, write_table
 
-_AT_ONCE = 256
-"""Number of rows in a batch: enough for a processor to be busy, few enough for any memory."""
+_MANY = 256
+"""Number of rows above which they are explained batch by batch."""
 _TOP = 10
 
 
@@ -35,7 +38,7 @@ def are_many(data: Data, out: Path | None) -> bool:
     if out is None or out.suffix.lower() not in TABLE_FORMATS or data.tokens:
         return False
     lengths = {len(value) for value in data.arrays.values() if getattr(value, "ndim", 0)}
-    return len(lengths) == 1 and lengths.pop() > _AT_ONCE
+    return len(lengths) == 1 and lengths.pop() > _MANY
 
 
 def explain_rows(
@@ -72,20 +75,38 @@ def write_rows(
     headed = {name: one.columns for name, one in data.loaded.items() if one.columns}
     names_of_rows = {**data.ids, **data.table.ids}
     given = Given(dict(data.arrays), {**headed, **data.table.columns}, names_of_rows, files=dict(data.files))
+    size = batch_size or streaming.rows_at_once(explainer)
+    noted = dated if with_date else _unchanged
+    if out.suffix.lower() == ".parquet":
+        return _to_parquet(explainer, given, chosen, out, size, noted)
     ranking = FeatureRanking()
 
     def explanations() -> Iterator[Explanation]:
-        for explanation in explainer.map(given, _size(explainer, batch_size), **chosen, progress=True):
+        for explanation in explainer.map(given, size, **chosen, progress=True):
             ranking.add(explanation)
-            yield dated(explanation) if with_date else explanation
+            yield noted(explanation)
 
     return WrittenRows(write_table(explanations(), out), ranking.top(_TOP))
 
 
-def _size(explainer: Explainer, batch_size: int | None) -> int | None:
-    """Choose the number of rows in a batch; None where the model's file declares it."""
-    shape = explainer.inputs[next(iter(explainer.interface.relevance or explainer.inputs))].shape
-    return batch_size or (None if shape and isinstance(shape[0], int) else _AT_ONCE)
+def _unchanged(explanation: Explanation) -> Explanation:
+    return explanation
+
+
+def _to_parquet(
+    explainer: Explainer,
+    given: Given,
+    chosen: Mapping[str, Any],
+    out: Path,
+    size: int | None,
+    noted: Callable[[Explanation], Explanation],
+) -> WrittenRows:
+    """Write a Parquet file as `Explainer.map` does, so that the same command continues after an interruption; a file
+    that is there is replaced, because `--force` was given."""
+    options = {"target": None, "position": None, "weights": None, **chosen}
+    batches = Batches(given, options, explainer.inputs, explainer.interface, size, Preprocess.parse("auto"))
+    stored = store_table(explainer, batches, out, progress=True, replace=True, noted=noted)
+    return WrittenRows(stored.rows, ranking_of_columns(stored.batches(), _TOP))
 
 
 def show_rows(written: WrittenRows, out: Path) -> None:

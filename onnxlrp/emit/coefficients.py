@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import onnx_ir as ir
 
-from onnxlrp.emit.walk import Walk
+from onnxlrp.emit.walk import Walk, masked
 from onnxlrp.errors import InputError
 from onnxlrp.plan import Step
 
@@ -22,7 +22,7 @@ def coefficient(walk: Walk, steps: Sequence[Step], value: ir.Value, dtype: ir.Da
     parts = walk.relevance.get(value)
     if parts is None or context.composite.seed == "gradient":
         return walk.amount(value, dtype)
-    found = [part.coefficient(context) for part in parts]
+    found = [masked(context, part).coefficient(context) for part in parts]
     factors = [c for c in found if c is not None]
     if len(factors) < len(found):
         readers = [f"{s.operator} {s.name!r} ({s.rule_text})" for s in steps if value in s.operands.values()]

@@ -17,6 +17,7 @@ from onnxlrp.plan import Step, StepKind
 
 if TYPE_CHECKING:
     from onnxlrp.emit.backward import Treat
+    from onnxlrp.emit.concept_masks import Mask
 
 
 def shaped(tensor: ir.Value, like: ir.Value) -> ir.Value:
@@ -50,6 +51,8 @@ class Context:
     """True where the factors of inner values are asked for: activations then give the factor of their own operand."""
     forms: str = "cheapest"
     """"plain": relevance is carried as amounts alone, which every other form must agree with."""
+    masks: Mapping[ir.Value, Mask] = dataclasses.field(default_factory=dict)
+    """Masks that the relevance of inner values is multiplied with, before it is passed on."""
 
     def wants(self, value: ir.Value) -> bool:
         """Decide whether the relevance of a value must be computed: it is passed on, or the ledger counts it."""

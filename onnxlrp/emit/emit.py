@@ -10,6 +10,7 @@ import onnx_ir as ir
 from onnxlrp.analysis.facts import Facts
 from onnxlrp.emit.at_baseline import embeddings_at_baseline, values_at_baseline
 from onnxlrp.emit.coefficients import coefficient
+from onnxlrp.emit.concept_masks import mask_inputs, spread_masks
 from onnxlrp.emit.context import Context
 from onnxlrp.emit.enlarged_map import maps_of_inputs
 from onnxlrp.emit.float16 import half_seed, unscaled, widest
@@ -31,6 +32,7 @@ from onnxlrp.operators.reverse_builder import ReverseBuilder
 from onnxlrp.plan import Plan, Step
 from onnxlrp.plan.asked_interactions import Interactions
 from onnxlrp.plan.asked_reductions import ReducedInput
+from onnxlrp.plan.concept_axes import Concept
 from onnxlrp.plan.steps import ActivationMap, Embeddings, InnerMap, Rollout
 from onnxlrp.rule_language import Bound
 from onnxlrp.source.question import Question
@@ -49,6 +51,7 @@ class Emitted:
     relevance_at: dict[str, str]
     coefficients_at: dict[str, str]
     values_at: dict[str, str]
+    mask_inputs: dict[str, str]
     reference_inputs: dict[str, str]
     reference_scores: str | None
     interactions: str | None
@@ -67,6 +70,8 @@ class Request:
     inner: Sequence[ir.Value]
     patched: Sequence[ir.Value]
     """Inner values whose coefficients are outputs, and the values themselves."""
+    shown: Sequence[ir.Value]
+    """Further inner values that are outputs themselves."""
     options: TargetOptions
     initial: str
     ledger: bool
@@ -74,6 +79,8 @@ class Request:
     """Type that the relevance part computes in; its outputs are of this type or float32, whichever is wider."""
     interactions: Interactions | None = None
     """Columns whose interactions are an output too; None where nobody asks for them."""
+    concepts: Sequence[Concept] = ()
+    """Inner values whose relevance passes a mask."""
     reductions: Mapping[ir.Value, ReducedInput] = dataclasses.field(default_factory=dict)
     """Reductions of the relevance of inputs."""
     inner_map: InnerMap | None = None
@@ -100,7 +107,9 @@ def emit(op: ReverseBuilder, facts: Facts, plan: Plan, request: Request, unique:
     ledger = LedgerTaps(op, request.dtype) if request.ledger else None
     asked, required = plan.composite.is_given_in_calls, options.target_input == "required"
     references = reference_inputs(op.graph, request.inputs, unique, required=required) if asked else {}
-    context = _context(op, facts, plan, request, references)
+    asked_masks = mask_inputs(op, request.concepts, result, unique, required=required)
+    masks = spread_masks(op, request.concepts, asked_masks)
+    context = dataclasses.replace(_context(op, facts, plan, request, references), masks=masks)
     inside = [*request.inner, *request.patched]
     # The last product alone, where all relevance starts at one of its scores and nobody asks for more of it.
     one = None if inside or seed.choice is None else chosen(context, plan.steps, question.score, seed.choice)
@@ -145,7 +154,8 @@ def emit(op: ReverseBuilder, facts: Facts, plan: Plan, request: Request, unique:
         # Signed sums over all targets, as they are over the batch.
         table = tensors[-1] if targets == 1 else op.ReduceSum(tensors[-1], op.ints([0]), keepdims=0)
         outs.append(op.alias(table, unique("relevance_ledger")))
-    values_at = [op.alias(value, unique(f"{value.name}_value")) for value in request.patched]
+    shown = [*request.patched, *request.shown]
+    values_at = [op.alias(value, unique(f"{value.name}_value")) for value in shown]
     op.graph.outputs.extend([*outs, *values_at, *places.values()])
     scores: ir.Value | None = None
     if references:
@@ -160,7 +170,8 @@ def emit(op: ReverseBuilder, facts: Facts, plan: Plan, request: Request, unique:
         relevance_indices={name: str(place.name) for name, place in places.items()},
         relevance_at={str(v.name): n for v, n in zip(request.inner, names[len(request.inputs) :], strict=False)},
         coefficients_at={str(v.name): n for v, n in zip(request.patched, names[count:], strict=False)},
-        values_at={str(v.name): str(at.name) for v, at in zip(request.patched, values_at, strict=True)},
+        values_at={str(v.name): str(at.name) for v, at in zip(shown, values_at, strict=True)},
+        mask_inputs={str(v.name): str(given.name) for v, given in asked_masks.items()},
         reference_inputs={str(v.name): str(given.name) for v, given in references.items()},
         reference_scores=None if scores is None else str(scores.name),
         interactions=None if request.interactions is None else names[count + len(request.patched)],

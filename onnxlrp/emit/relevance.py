@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 
 import onnx_ir as ir
 
+from onnxlrp.emit.concept_masks import Mask
 from onnxlrp.emit.context import Context, shaped
 from onnxlrp.emit.float16 import MANY, bounded
 from onnxlrp.emit.stabiliser import divide, ramp
@@ -96,6 +97,12 @@ class Relevance:
     def rectified(self, context: Context, operand: ir.Value) -> Relevance:
         """The relevance of a ReLU's operand: a factor goes on with the output standing in for the operand."""
         return Amount(operand, self.amount(context))
+
+    def masked(self, context: Context, mask: Mask) -> Relevance:
+        """Multiply the relevance with a mask that is broadcast to the value."""
+        op, dtype = context.op, self.tensor.dtype
+        assert dtype is not None
+        return dataclasses.replace(self, tensor=op.Mul(self.tensor, op.cast(mask.tensor, dtype)))
 
     def settled(self, context: Context) -> Relevance:
         """Return the relevance in the type that carries it from step to step, 0 where the value is missing."""
@@ -227,6 +234,11 @@ class PoolDeferred(Factor):
         if rule.relative or self.tensor.dtype != context.dtype or not self._is_equal:
             return super().over_output(context, z, rule)
         return shaped(self.back(self._kept(context, self.tensor, self.output, rule)), self.value)
+
+    def masked(self, context: Context, mask: Mask) -> Relevance:
+        maker = self.output.producer()
+        keeps = mask.is_per_channel and maker is not None and maker.op_type in ("MaxPool", "GlobalMaxPool")
+        return super().masked(context, mask) if keeps else self.at_winners(context).masked(context, mask)
 
     def settled(self, context: Context) -> Relevance:
         if context.forms == "plain":

@@ -72,6 +72,9 @@ def chosen(context: Context, steps: Sequence[Step], score: ir.Value, choice: Cho
     a single product."""
     planned = single_score(steps, score, context.facts.data)
     layer = None if planned is None else planned.product.layer
+    passed = [] if planned is None else [*planned.choice, planned.product]
+    if any(v in context.masks for step in passed for v in step.outputs):
+        return None
     if planned is None or layer is None or (choice.position is None and not planned.choice):
         return None
     position = _position(context, planned.choice[0]) if choice.position is None else choice.position

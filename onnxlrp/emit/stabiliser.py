@@ -38,6 +38,11 @@ def divide(context: Context, r: ir.Value, d: ir.Value, rule: Rule, sign: int = 0
 def ramp(op: ReverseBuilder, k: ir.Value, epsilon: float) -> ir.Value:
     """`min(k/ε, 1)` for k that is never negative: the part of a factor that a clamp leaves."""
     if k.dtype == ir.DataType.FLOAT:
-        # One pass over memory, which onnxruntime preserves in the layout of its convolutions.
-        return op.HardSigmoid(k, alpha=1 / epsilon, beta=0.0)
+        # One pass over memory, which onnxruntime preserves in the layout of its convolutions. OpenVINO would take a
+        # beta of 0 for the default, 0.5.
+        return op.HardSigmoid(k, alpha=1 / epsilon, beta=_NEARLY_NOTHING)
     return op.Min(op.Div(k, op.number(least(epsilon, k.dtype), k)), op.number(1.0, k))
+
+
+_NEARLY_NOTHING = 1e-30
+"""Number that rounds to nothing beside a quotient k/ε, and whose products are no denormal numbers, which are slow."""

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Iterable
 
 import onnx_ir as ir
 
-from onnxlrp.emit.backward import Backward
+from onnxlrp.emit.backward import Absorbed, Arrived, Backward
 from onnxlrp.emit.context import Context
 from onnxlrp.emit.float16 import working_type
 from onnxlrp.emit.ledger import LedgerTaps
@@ -52,14 +53,16 @@ class Walk:
             context = dataclasses.replace(self.context, dtype=working_type(self.context.carried, step))
             context.op.label(f"{step.name}: {step.rule_text}")
             arrived = [None if r is None else total(context, r) for r in found]
-            back = context.treatments[step.kind](context, step, arrived)
+            passing = [None if r is None else masked(context, r) for r in arrived]
+            back = context.treatments[step.kind](context, step, passing)
             parts = [part.settled(context) for part in back.parts]
             self._add(parts)
             self.products += back.products
             if back.interactions is not None:
                 self.interactions[step.name] = back.interactions
             if self.ledger is not None:
-                self.ledger.record(context, step, arrived, dataclasses.replace(back, parts=parts))
+                absorbed = functools.partial(_with_dropped, context, back, arrived, passing)
+                self.ledger.record(context, step, arrived, dataclasses.replace(back, parts=parts, absorbed=absorbed))
 
     def _add(self, parts: Iterable[Relevance]) -> None:
         for part in parts:
@@ -69,4 +72,19 @@ class Walk:
     def amount(self, value: ir.Value, dtype: ir.DataType) -> ir.Value:
         """The relevance that a value has received, in a type; zeros where none arrived."""
         context, parts = dataclasses.replace(self.context, dtype=dtype), self.relevance.get(value)
-        return context.op.full_like(value, 0, dtype) if parts is None else total(context, parts).amount(context)
+        if parts is None:
+            return context.op.full_like(value, 0, dtype)
+        return masked(context, total(context, parts)).amount(context)
+
+
+def masked(context: Context, relevance: Relevance) -> Relevance:
+    """Let the relevance of a value that has a mask pass it."""
+    mask = context.masks.get(relevance.value)
+    return relevance if mask is None else relevance.masked(context, mask)
+
+
+def _with_dropped(context: Context, back: Backward, arrived: Arrived, passing: Arrived) -> Absorbed:
+    """Add what masks drop of the relevance that arrives at a step to what the step keeps."""
+    pairs = [(r, kept) for r, kept in zip(arrived, passing, strict=True) if r is not None and kept is not None]
+    dropped = [context.op.Sub(r.amount(context), kept.amount(context)) for r, kept in pairs if kept is not r]
+    return back.absorbed() + Absorbed(stopped=dropped)

@@ -17,8 +17,13 @@ from onnxlrp.plan.tree_steps import baseline_count
 from onnxlrp.source.read import Source
 
 
-def describe(source: Source, plan: Plan, emitted: Emitted, request: Request, asked: Mapping[str, Any]) -> Interface:
-    """Describe the explained model by the names that were really used; `asked` holds the options of the conversion."""
+def describe(
+    source: Source, plan: Plan, emitted: Emitted, request: Request, asked: Mapping[str, Any], explain_input: str | None
+) -> Interface:
+    """Describe the explained model by the names that were really used.
+
+    `asked` holds the options of the conversion, `explain_input` is the name of its switch.
+    """
     question, options, label = request.question, request.options, request.question.label
     return Interface(
         version=__version__,
@@ -35,10 +40,14 @@ def describe(source: Source, plan: Plan, emitted: Emitted, request: Request, ask
         stops_at=tuple(str(value.name) for value in request.stops_at),
         coefficients_at=emitted.coefficients_at,
         values_at=emitted.values_at,
+        mask_inputs=emitted.mask_inputs,
+        mask_axes={str(c.value.name): c.channels for c in request.concepts},
+        mask_sample_axes={str(c.value.name): c.samples for c in request.concepts if c.samples is not None},
         reference_inputs=emitted.reference_inputs,
         reference_scores=emitted.reference_scores,
         target=options.kind.name,
         **{f"{argument}_input": name for argument, name in emitted.inputs.items()},
+        explain_input=explain_input,
         required=options.target_input == "required",
         targets=options.targets,
         batch_axis=request.axes.batch,

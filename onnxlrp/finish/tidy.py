@@ -9,6 +9,7 @@ import onnx_ir as ir
 import onnx_ir.passes.common as passes
 
 from onnxlrp.finish.clip_rectified import clip_rectified
+from onnxlrp.finish.on_demand import Switch, put_under_switch
 from onnxlrp.finish.portable import make_portable
 from onnxlrp.finish.portable.known_sizes import declare_known_sizes
 from onnxlrp.finish.private_copies import copy_float16, dequantise_again
@@ -21,8 +22,11 @@ from onnxlrp.source.unused import remove_unused
 from onnxlrp.trees.ensemble_attributes import drop_unused_attributes
 
 
-def tidy(source: Source, op: Builder, metadata: Mapping[str, str]) -> list[str]:
-    """Finish the explained model in place, and return notes about it. Ensures the laws of `finish.finished_spec`."""
+def tidy(source: Source, op: Builder, metadata: Mapping[str, str], switch: Switch | None = None) -> list[str]:
+    """Finish the explained model in place, and return notes about it; with a switch, relevance is computed on demand.
+
+    Ensures the laws of `finish.finished_spec`.
+    """
     op.assert_inferred()
     model = source.model
     graph = model.graph
@@ -58,6 +62,9 @@ def tidy(source: Source, op: Builder, metadata: Mapping[str, str]) -> list[str]:
                 declared = value in own or (node.domain != "" and not is_relevance(node))
                 value.shape = source.inner.get(str(value.name)) if declared else _sizes(value, names)
                 value.type = None if node.domain == "" and value.shape is None else value.type
+    if switch is not None:
+        put_under_switch(source, switch)
+        remove_unused(model)
     for domain in [d for d in graph.opset_imports if d and not any(n.domain == d for n in graph.all_nodes())]:
         if not any(z.domain == domain for z in source.zipmaps):
             del graph.opset_imports[domain]

@@ -8,6 +8,7 @@ import onnx_ir as ir
 
 from onnxlrp.errors import InputError
 from onnxlrp.near_names import did_you_mean
+from onnxlrp.operators.control_flow import bodies
 from onnxlrp.plan.steps import Plan
 
 
@@ -59,6 +60,18 @@ def named_value(graph: ir.Graph, name: str, absorbed: Mapping[str, str]) -> ir.V
         raise InputError(f"{name!r} lies inside one step: {absorbed[name]}")
     found = next((v for n in graph for v in n.outputs if v.name == name), None)
     if found is None:
+        _refuse_inside(graph, name)
         near = did_you_mean(name, (v.name for n in graph for v in n.outputs))
         raise InputError(f"the model has no inner value {name!r}{near}; `onnxlrp inspect` lists the steps")
     return found
+
+
+def _refuse_inside(graph: ir.Graph, name: str) -> None:
+    """Raise InputError for a name that a value inside a body of If, Loop or Scan has."""
+    for node in graph:
+        parts = [part for body in bodies(node) for part in (body.graph, *body.graph.subgraphs())]
+        if any(v.name == name for part in parts for inner in part for v in inner.outputs):
+            raise InputError(
+                f"{name!r} lies inside a body of {node.op_type} {node.name!r}, whose relevance stays there: name a "
+                "value outside, such as an output of that node"
+            )

@@ -30,6 +30,9 @@ _KEEPS_AXES = frozenset(
 )
 """Operators that are not elementwise, and yet keep every axis of their first operand."""
 
+_WHOLE = frozenset({"GlobalAveragePool", "GlobalLpPool", "GlobalMaxPool"})
+"""Pools over whole pictures: they keep samples and channels, and no place."""
+
 AxisOrder = tuple[int | None, ...]
 """An axis of another value for each axis of a value, None for an axis that it has not."""
 
@@ -63,6 +66,36 @@ def trace_axes(value: ir.Value, source: ir.Value) -> Traced | None:
         ways = [(operand, _composed(axes, order), picture) for operand, order in _operands(node, value)]
         waiting += reversed(ways)
     return None
+
+
+def picture_axes(value: ir.Value) -> AxisOrder | None:
+    """Find the axes of the nearest convolution or pool upstream, in the order batch, channels, space, for each axis of
+    a value; None where none lies upstream by a way that keeps them."""
+    if value.shape is None:
+        return None
+    waiting: list[tuple[ir.Value, AxisOrder]] = [(value, tuple(range(len(value.shape))))]
+    seen: set[ir.Value] = set()
+    while waiting:
+        value, axes = waiting.pop()
+        node = value.producer()
+        if node is None or value in seen:
+            continue
+        if _slides(node) or (node.domain == "" and node.op_type in _WHOLE):
+            return axes
+        seen.add(value)
+        ways = [(operand, _composed(axes, order)) for operand, order in (*_operands(node, value), *_reduced(node))]
+        waiting += reversed(ways)
+    return None
+
+
+def _reduced(node: ir.Node) -> Iterator[tuple[ir.Value, AxisOrder]]:
+    """Yield the operand of a mean or a maximum that keeps its axes, as pools over whole pictures are written."""
+    first, out = node.inputs[0] if node.inputs else None, node.outputs[0]
+    reduces = node.domain == "" and node.op_type in ("ReduceMean", "ReduceMax")
+    if reduces and first is not None and first.shape is not None and out.shape is not None:
+        rank = len(first.shape)
+        if rank == len(out.shape):
+            yield first, tuple(range(rank))
 
 
 def _slides(node: ir.Node) -> bool:

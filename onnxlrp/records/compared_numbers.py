@@ -41,9 +41,12 @@ class Comparing:
 
 
 def compare_run(
-    comparing: Comparing, explanations: Sequence[Explanation], file: Path | None, findings: Findings
-) -> None:
-    """Compare a new run with the record, and with the numbers in `file` if that is given."""
+    comparing: Comparing, explanations: Sequence[Explanation], file: Path | None, findings: Findings, start: int = 0
+) -> int:
+    """Compare a new run with the record, and with the numbers in `file` if that is given, from row `start` on.
+
+    Returns the number of the row after the last one that was compared.
+    """
     here, record = recorder_of(*explanations).record(), comparing.record
     for name in _TARGETS:
         _same_target(name, getattr(record, name), getattr(here, name), findings)
@@ -56,7 +59,7 @@ def compare_run(
     exact = {name: np.concatenate([np.ravel(one.relevance[name]) for one in explanations]) for name in here.relevance}
     for name in {**record.relevance, **here.relevance}:
         recorded, again = record.relevance.get(name), here.relevance.get(name)
-        numbers = (stored.get(name), exact.get(name))
+        numbers = (None if start else stored.get(name), exact.get(name))
         _same_numbers(f"relevance of {name!r}", recorded, again, comparing, findings, numbers)
     for name in {**record.relevance_at, **here.relevance_at}:
         pair = (record.relevance_at.get(name), here.relevance_at.get(name))
@@ -64,8 +67,12 @@ def compare_run(
     for name in {**record.outputs, **here.outputs}:
         _same_numbers(f"output {name!r}", record.outputs.get(name), here.outputs.get(name), comparing, findings)
     _same_ledger(record.ledger, here.ledger, comparing, findings)
-    if stored:
-        _same_file(stored, laid_out, comparing, findings)
+    if not stored:
+        return start
+    end = start + max((len(one) for one in laid_out.values() if one.ndim), default=0)
+    part = {name: one[start:end] if one.ndim else one for name, one in stored.items()}
+    _same_file(part, laid_out, comparing, findings)
+    return end
 
 
 def _same_target(name: str, recorded: ArraySummary | None, here: ArraySummary | None, findings: Findings) -> None:

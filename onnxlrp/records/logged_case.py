@@ -78,9 +78,9 @@ def read_case(given: Any, reference: Any, record: Record, explainer: Explainer, 
         if isinstance(reference, CliInputs):
             specs = {name: explainer.inputs[name] for name, _ in reference.inputs if name in explainer.inputs}
             reference = load(reference, specs or explainer.inputs, Preprocess.parse(how)).arrays
-        return Case(_cut(data.arrays, record), data.tokens, reference)
+        return Case(data.arrays, data.tokens, reference)
     prepared = explainer.prepare(given, [*record.ids] if _is_table(given) else (), how)
-    return Case(_cut(prepared.feeds, record), prepared.tokens, reference)
+    return Case(prepared.feeds, prepared.tokens, reference)
 
 
 def _is_table(given: Any) -> bool:
@@ -96,13 +96,16 @@ def _ids_in(given: CliInputs, record: Record) -> list[str]:
     return [] if table is None else [name for name in record.ids if name in table.columns]
 
 
-def _cut(arrays: Mapping[str, Any], record: Record) -> dict[str, Any]:
-    """Cut the samples of the record out of all that were given, where it is of a part of a longer run."""
+def of_record(case: Case, record: Record) -> Case:
+    """Cut the samples of a record out of all that were given, where it is of a part of a longer run."""
     if record.samples is None:
-        return dict(arrays)
-    start, stop = record.samples
+        return case
+    part = slice(*record.samples)
     wanted = {name: one.array.shape for name, one in record.inputs.items()}
-    return {name: array[start:stop] if _is_longer(array, wanted.get(name)) else array for name, array in arrays.items()}
+    longer = [name for name, array in case.arrays.items() if _is_longer(array, wanted.get(name))]
+    arrays = {name: array[part] if name in longer else array for name, array in case.arrays.items()}
+    tokens = {name: some[part] if name in longer else some for name, some in case.tokens.items()}
+    return dataclasses.replace(case, arrays=arrays, tokens=tokens)
 
 
 def _is_longer(array: Any, shape: tuple[int, ...] | None) -> bool:
@@ -133,6 +136,7 @@ def run_again(case: Case, record: Record, explainer: Explainer, file: Path) -> l
     Raises InputError if neither the record nor its file says what was asked.
     """
     asked = _asked(record, file)
+    masks = {name: _values(mask, file, f"mask of {name!r}") for name, mask in record.masks.items()} or None
     if record.references and case.references is None:
         raise InputError("the samples were compared with a reference, which no record holds: give it with --reference")
     with warnings.catch_warnings():
@@ -140,9 +144,9 @@ def run_again(case: Case, record: Record, explainer: Explainer, file: Path) -> l
         if record.references:
             explanations = [explainer.compare(case.arrays, case.references, **asked)]
         elif record.batch_size is not None:
-            explanations = list(explainer.map(dict(case.arrays), record.batch_size, **asked))
+            explanations = list(explainer.map(dict(case.arrays), record.batch_size, channels=masks, **asked))
         else:
-            explanations = [explainer.compute(explainer.prepare(dict(case.arrays)), **asked)]
+            explanations = [explainer(dict(case.arrays), channels=masks, **asked)]
     if len(explanations) == 1:
         return [dataclasses.replace(explanations[0], tokens=case.tokens)]
     return explanations

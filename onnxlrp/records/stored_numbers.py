@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import functools
 import json
 import re
 from collections.abc import Sequence
@@ -13,6 +14,7 @@ import numpy as np
 
 from onnxlrp.errors import InputError
 from onnxlrp.extras import optional
+from onnxlrp.file_hashes import FileMark
 from onnxlrp.interface import Interface
 from onnxlrp.runtime.archive import UNREADABLE
 from onnxlrp.runtime.explanation import Explanation
@@ -33,7 +35,7 @@ def has_numbers(path: Path) -> bool:
 def numbers_in(path: Path, interface: Interface) -> Numbers:
     """Read the relevance that a file holds. Raises InputError if it cannot be read."""
     try:
-        return _read(path, interface)
+        return _read(FileMark.of(path), tuple(interface.relevance.items()))
     except (*UNREADABLE, TypeError, AttributeError) as error:
         raise InputError(f"the numbers in '{path}' cannot be read: {error}") from error
 
@@ -63,16 +65,26 @@ def target_in(path: Path) -> np.ndarray | None:
     return None
 
 
-def _read(path: Path, interface: Interface) -> Numbers:
+def is_last(path: Path, row: int) -> bool:
+    """Decide whether a table ends at a row; True for a file that is no table."""
+    if path.suffix.lower() not in _TABLES:
+        return True
+    return all(len(column) == row for column in read_table(path).values())
+
+
+@functools.lru_cache(maxsize=1)
+def _read(mark: FileMark, relevance: tuple[tuple[str, str], ...]) -> Numbers:
+    """Read the relevance of a file, which is kept for the next record in the same file."""
+    path = mark.path
     suffix = path.suffix.lower()
     if suffix == ".json":
         stored = json.loads(path.read_bytes())["relevance"]
-        return {name: _array(stored[name]) for name in interface.relevance}
+        return {name: _array(stored[name]) for name, _ in relevance}
     if suffix == ".npz":
         arrays = arrays_of(path)
-        return {name: arrays[output] for name, output in interface.relevance.items()}
+        return {name: arrays[output] for name, output in relevance}
     if suffix == ".npy":
-        return {next(iter(interface.relevance)): np.load(path, allow_pickle=False)}
+        return {relevance[0][0]: np.load(path, allow_pickle=False)}
     return {name: np.asarray(column, dtype=np.float64) for name, column in _columns(read_table(path)).items()}
 
 

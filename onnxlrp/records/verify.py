@@ -13,8 +13,9 @@ from onnxlrp.explained import Explained
 from onnxlrp.file_hashes import sha256_of
 from onnxlrp.records.compared_numbers import Comparing, compare_run
 from onnxlrp.records.find_source import FoundSource, as_source, find_source
-from onnxlrp.records.logged_case import Case, named_files, read_case, run_again, same_arrays
+from onnxlrp.records.logged_case import Case, named_files, of_record, read_case, run_again, same_arrays
 from onnxlrp.records.rebuild import rebuild, rebuilt_hashes
+from onnxlrp.records.stored_numbers import is_last
 from onnxlrp.records.verification import Findings, State, Verification
 from onnxlrp.runtime.explainer import Explainer
 from onnxlrp.runtime.providers import CPU, CUDA, onnxruntime
@@ -88,11 +89,14 @@ def verify(
     _check_versions(found.record, findings)
     work = _Work(found, None if model is None else Path(model), inputs, reference, background, tolerance, run)
     source = _check_source(work, findings)
-    every = [("", found.record), *((f"{one.composite}, ", one) for one in found.record.further)]
+    every = [("", found.record), *((_named(one, found.record), one) for one in found.record.further)]
+    row: int | None = 0
     for prefix, record in every:
         part = Findings(prefix)
-        _check_one(work, record, source, part, is_first=not prefix)
+        row = _check_one(work, record, source, part, row)
         findings.found += part.found
+    if row and not is_last(found.file, row):
+        findings.add("numbers in the file", "differs", f"it has other rows than the {row:,} that its record is of")
     return Verification(tuple(findings.found))
 
 
@@ -107,6 +111,10 @@ class _Work:
     background: Any
     tolerance: float | None
     run: bool
+    explainers: dict[str, Explainer] = dataclasses.field(default_factory=dict)
+    """Explainers of the models that were built so far, by what their records say: parts of a run share one."""
+    cases: dict[str, Case] = dataclasses.field(default_factory=dict)
+    """The inputs that were read last, by the files that they were read from: parts of a run may share them."""
 
     @property
     def folders(self) -> list[Path]:
@@ -168,28 +176,46 @@ def _same_weights(recorded: Mapping[str, str | None], folder: Path, findings: Fi
     return same
 
 
-def _check_one(work: _Work, record: Record, source: FoundSource | None, findings: Findings, is_first: bool) -> None:
-    """Check one record: conversion, inputs, and the numbers of a run."""
+def _named(record: Record, first: Record) -> str:
+    """Name a further record in a file: by its samples if they are others than the first one's, else by its
+    composite."""
+    if record.samples is not None and record.samples != first.samples:
+        return f"samples {record.samples[0]} to {record.samples[1] - 1}, "
+    return f"{record.composite}, "
+
+
+def _check_one(
+    work: _Work, record: Record, source: FoundSource | None, findings: Findings, row: int | None
+) -> int | None:
+    """Check one record: conversion, inputs, and the numbers of a run, which stand in the file from `row` on.
+
+    Returns the row after them; None if nothing ran, so that the place of further numbers is not known.
+    """
     later = ["inputs", "relevance"] if work.run else []
     if source is None:
         findings.skip(["explained model", *later], "the recorded source is needed for that")
-        return
-    explained = _check_rebuilt(work, record, source, findings)
-    if explained is None or not work.run:
-        findings.skip(later if explained is None else [], "the explained model is needed for that")
-        return
-    explainer = Explainer(explained, _providers(record, findings))
+        return None
+    key = repr((record.explained, record.composite, record.rules, record.options, record.providers))
+    if key not in work.explainers:
+        explained = _check_rebuilt(work, record, source, findings)
+        if explained is None or not work.run:
+            findings.skip(later if explained is None else [], "the explained model is needed for that")
+            return None
+        work.explainers[key] = Explainer(explained, _providers(record, findings))
+    explainer = work.explainers[key]
     case = _check_inputs(work, record, explainer, source.path, findings)
     if case is None:
         findings.skip(["relevance"], "the recorded inputs are needed for that")
-        return
+        return None
     try:
         explanations = run_again(case, record, explainer, work.found.file)
     except OnnxLrpError as error:
         findings.add("relevance", "not checked", f"the logged case does not run: {error}")
-        return
+        return None
     comparing = Comparing(record, explainer, work.tolerance, TOLERANCE, is_same_machine(record, explainer.providers))
-    compare_run(comparing, explanations, work.found.file if is_first else None, findings)
+    file = None if row is None else work.found.file
+    end = compare_run(comparing, explanations, file, findings, row or 0)
+    return None if row is None else end
 
 
 def _check_rebuilt(work: _Work, record: Record, source: FoundSource, findings: Findings) -> Explained | None:
@@ -239,7 +265,11 @@ def _check_inputs(work: _Work, record: Record, explainer: Explainer, model: Path
         reason = f"the recorded files{named} are not beside the results: give them with --input"
         findings.add("inputs", "not checked", reason if files else "they were no files: give them with --input")
         return None
-    case = read_case(given, work.reference, record, explainer, model)
+    key = repr(given.inputs) if work.inputs is None else ""
+    if key not in work.cases:
+        work.cases.clear()
+        work.cases[key] = read_case(given, work.reference, record, explainer, model)
+    case = of_record(work.cases[key], record)
     wrong = same_arrays(case, record)
     for name in record.inputs:
         yes = "the array has the recorded SHA-256"

@@ -28,7 +28,7 @@ UNREADABLE = (
 ARRAY_FILES = threading.Lock()
 """Lock for every array file that numpy reads. It parses headers with `ast.literal_eval`, whose recursion counter all
 threads of CPython 3.11 share, so that two at once may end in a SystemError."""
-_DRAFT = re.compile(r"\.(map|\d{9,18}-\d{9,18})\.\d+(-[0-9a-f]+)?\.(json|npz)")
+_DRAFT = re.compile(r"\.(map|\d{9,18}-\d{9,18})\.\d+(-[0-9a-f]+)?\.(json|npz|arrow)")
 
 
 def remove_drafts(folder: Path) -> None:

@@ -47,8 +47,10 @@ class Batches:
         interface: Interface,
         size: int | None,
         preprocess: Preprocess,
+        masks: Mapping[str, np.ndarray] | None = None,
     ) -> None:
-        """Take the inputs of all samples, and `options`: target, position and weights, None for those not given."""
+        """Take the inputs of all samples, and `options`: target, position and weights, None for those not given; and
+        masks of inner values, [1, channels] or [samples, channels]."""
         inputs = given.inputs
         if not inputs or any(name not in specs for name in inputs):
             check(inputs, specs)  # raises an error that lists the unknown names and the model's own
@@ -68,6 +70,10 @@ class Batches:
         self.size = _size(size, fixed, self.count)
         self.preprocess = preprocess
         """The scale of pixels of pictures that are read with a batch."""
+        self._masks = masks or {}
+        for name, mask in self._masks.items():
+            if len(mask) not in (1, self.count):
+                raise InputError(f"there are {self.count} samples, and masks of {name!r} for {len(mask)}")
         self._files = given.files
         self._columns, self._ids = given.columns, {**_file_names(self._samples[leading]), **given.ids}
         self._options = {
@@ -93,6 +99,11 @@ class Batches:
         start, stop = self.span(index)
         named = {name: one.names for name, one in self._samples.items() if isinstance(one, Files)}
         return {name: paths[start:stop] for name, paths in named.items() if paths}
+
+    def masks(self, index: int) -> dict[str, np.ndarray]:
+        """Return the masks of a batch by inner value."""
+        start, stop = self.span(index)
+        return {name: mask if len(mask) == 1 else mask[start:stop] for name, mask in self._masks.items()}
 
     @property
     def varying(self) -> frozenset[str]:
@@ -153,7 +164,7 @@ class Batches:
     def shared(self) -> str:
         """Hash the inputs and options that all batches have in common."""
         same = {name: option for name, option in self._options.items() if not isinstance(option, Rows)}
-        return fingerprint.of([self._shared, same])
+        return fingerprint.of([self._shared, same, *([self._masks] if self._masks else [])])
 
 
 def _file_names(samples: Samples) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from onnxlrp.runtime.end_values import relevance_at_ends
 from onnxlrp.runtime.ledger_table import Ledger
 from onnxlrp.runtime.reduced_inputs import is_cut, reductions_of
 from onnxlrp.runtime.sums import sums_of_samples
+from onnxlrp.runtime.switched_off import is_switched_off
 from onnxlrp.targets import TARGETS
 
 if TYPE_CHECKING:
@@ -111,8 +112,21 @@ class Watch:
         self._infinite: collections.Counter[str] = collections.Counter()
         self._samples = 0
 
-    def see(self, explanation: Explanation, feeds: Mapping[str, Any] | None = None, start: int = 0) -> None:
-        """Examine the explanation of a batch; `feeds` are its inputs, `start` is the index of its first sample."""
+    def see(
+        self,
+        explanation: Explanation,
+        feeds: Mapping[str, Any] | None = None,
+        start: int = 0,
+        *,
+        partial: bool = False,
+    ) -> None:
+        """Examine the explanation of a batch; `feeds` are its inputs, `start` is the index of its first sample.
+
+        `partial` says that relevance passed some channels alone, so that its sum says nothing. Without
+        relevance, of a call with `explain=False`, there is nothing to doubt.
+        """
+        if is_switched_off(explanation):
+            return
         for name, value in (feeds or {}).items():
             if isinstance(value, np.ndarray) and value.dtype.kind == "f":
                 self._holes[name] += int(np.isnan(value).sum())
@@ -123,7 +137,8 @@ class Watch:
                 return
             self._samples += len(numbers.total)
             for doubt in _doubts(numbers, self._interface, explanation.ledger):
-                self._add(doubt, start)
+                if doubt.kind == "nan" or not partial:
+                    self._add(doubt, start)
 
     def _add(self, doubt: _Doubt, start: int) -> None:
         concerned = np.flatnonzero(doubt.samples.any(axis=1))

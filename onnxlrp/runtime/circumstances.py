@@ -35,3 +35,5 @@ class Circumstances(Brief):
     """Date and time for the record, such as 2026-11-30T12:00:00Z; None leaves them out."""
     varying: frozenset[str] = frozenset()
     """Names in `asked` of which the batches of a run have parts of their own."""
+    masks: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    """Masks of the channels that relevance passed, by the inner value."""

@@ -75,7 +75,7 @@ class GraphRuns:
         if unplaced := open_outputs(session):
             raise InputError(
                 f"a CUDA graph needs outputs of static shape, but {listed(unplaced)} has none: declare the sizes "
-                "of the model's inputs, or leave enable_cuda_graph out"
+                "of the model's inputs, convert without on_demand, or leave enable_cuda_graph out"
             )
         self._session, self._device = session, device
         self._bound: dict[tuple, Bound] = {}

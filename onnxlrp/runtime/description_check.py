@@ -48,6 +48,11 @@ def check(
     if scores is not None and scores.kind == "O":
         raise ValueError(f"output '{explained}' holds no scores, it is {outputs[explained]}")
     _check_target(interface, inputs)
+    _check_switch(interface, inputs)
+    for name in interface.mask_inputs.values():
+        dtype, shape = inputs[name].dtype, inputs[name].shape
+        if dtype is None or dtype.kind != "f" or shape is None or len(shape) != 2:
+            raise ValueError(f"input {name!r} takes no mask, it is {inputs[name]}")
     _check_reductions(interface, outputs)
     if interface.interactions is not None:
         _check_interactions(interface, outputs[interface.interactions].shape)
@@ -96,6 +101,15 @@ def _check_target(interface: Interface, inputs: Mapping[str, TensorSpec]) -> Non
     wrong = len(shape) != len(want) or any(isinstance(have, int) and size not in (None, have) for have, size in sizes)
     if spec.dtype != np.int64 or wrong:
         raise ValueError(f"input {spec.name!r} is {spec}, but {interface.targets} targets are explained")
+
+
+def _check_switch(interface: Interface, inputs: Mapping[str, TensorSpec]) -> None:
+    """Check that the input that switches relevance on and off takes one truth value."""
+    if interface.explain_input is None:
+        return
+    spec = inputs[interface.explain_input]
+    if spec.dtype != np.bool_ or spec.shape not in (None, (1,)):
+        raise ValueError(f"input {spec.name!r} is {spec}, and cannot switch relevance on and off")
 
 
 def _check_reductions(interface: Interface, outputs: Mapping[str, TensorSpec]) -> None:

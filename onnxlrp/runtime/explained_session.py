@@ -16,6 +16,7 @@ from onnxlrp.runtime import inputs as arrays
 from onnxlrp.runtime import providers as sessions
 from onnxlrp.runtime.call_target import CallTarget
 from onnxlrp.runtime.cautions import Watch, warn
+from onnxlrp.runtime.chosen_channels import mask_feeds
 from onnxlrp.runtime.circumstances import Circumstances
 from onnxlrp.runtime.comparing import reference_feeds
 from onnxlrp.runtime.explanation import Explanation
@@ -25,6 +26,7 @@ from onnxlrp.runtime.ledger_table import Ledger
 from onnxlrp.runtime.legend import Legend
 from onnxlrp.runtime.prepared import Prepared
 from onnxlrp.runtime.reading import open_model
+from onnxlrp.runtime.switched_off import relevance_of, switch_feeds
 from onnxlrp.runtime.target_base import raw_score
 
 
@@ -35,7 +37,11 @@ class ExplainedSession:
     """
 
     @own_errors
-    def __init__(self, model: Any, providers: Sequence[Any] | None = None, tokenizer: Any = None) -> None:
+    def __init__(
+        self, model: Any, providers: Sequence[Any] | None = None, tokenizer: Any = None, *, threads: int | None = None
+    ) -> None:
+        if threads is not None and (type(threads) is not int or threads < 1):
+            raise InputError(f"threads is a whole number from 1 on, not {threads!r:.80}")
         self._file = open_model(model)
         self._tokenizer = tokenizer
         if self._file.interface is None:
@@ -46,7 +52,7 @@ class ExplainedSession:
             )
         self.interface: Interface = self._file.interface
         """Names and meaning of everything that onnxlrp added to the model."""
-        self._session = sessions.create_session(self._file.source, providers)
+        self._session = sessions.create_session(self._file.source, providers, threads=threads)
         self._graphs = sessions.graph_runs(self._session)
 
     @property
@@ -101,14 +107,16 @@ class ExplainedSession:
         return Prepared(feeds, tokens, columns, given.ids, given.pixels, given.originals, given.files)
 
     @own_errors
-    def run(self, prepared: Prepared, target: Any = None, position: Any = None, weights: Any = None) -> Explanation:
+    def run(
+        self, prepared: Prepared, target: Any = None, position: Any = None, weights: Any = None, explain: bool = True
+    ) -> Explanation:
         """Explain arrays that `prepare` has checked: the second half of a call.
 
         Parameters, errors and warnings are those of a call.
         """
-        explanation = self.compute(prepared, target, position, weights)
+        explanation = self.compute(prepared, target, position, weights, explain)
         watch = self.watch()
-        watch.see(explanation, prepared.feeds)
+        watch.see(explanation, prepared.feeds, partial=bool(prepared.masks))
         warn(watch.cautions())
         return explanation
 
@@ -134,7 +142,9 @@ class ExplainedSession:
         return {name: shape.index(symbol) for name, shape in shapes.items() if symbol in shape}
 
     @own_errors
-    def compute(self, prepared: Prepared, target: Any = None, position: Any = None, weights: Any = None) -> Explanation:
+    def compute(
+        self, prepared: Prepared, target: Any = None, position: Any = None, weights: Any = None, explain: Any = True
+    ) -> Explanation:
         """Explain arrays that `prepare` has checked, without any warning."""
         feeds, tokens = prepared.feeds, prepared.tokens
         if position is None and self.interface.position_input is not None:
@@ -144,7 +154,10 @@ class ExplainedSession:
         target = class_names.classes_of(target, lambda: self.class_names)
         given = {"target": target, "position": position, "weights": weights}
         added_feeds = reference_feeds(self.interface, prepared.references, self._file.added)
-        chosen = CallTarget(self.interface, shape, self._file.added, self._batch(explained, feeds), given)
+        added_feeds |= switch_feeds(self.interface, explain)
+        count = self._batch(explained, feeds)
+        added_feeds |= mask_feeds(self.interface, prepared.masks, self._file.added, count)
+        chosen = CallTarget(self.interface, shape, self._file.added, count, given)
         try:
             values = sessions.run(self._session, None, {**feeds, **chosen.feeds(), **added_feeds}, self._graphs)
         except InputError:
@@ -153,18 +166,22 @@ class ExplainedSession:
             arrays.check_names(feeds, self.inputs)
             raise
         try:
-            description_check.check_values(self.interface, feeds, values)
+            if explain:
+                description_check.check_values(self.interface, feeds, values)
             choice = chosen.resolve(values.get(self.explained_output), values.get(self.interface.label_output or ""))
         except ValueError as error:
             raise description_check.damaged(self._file.place, error) from error
         added = self._added()
-        relevance = {name: values[output] for name, output in self.interface.relevance.items()}
+        if not explain:
+            values = {name: value for name, value in values.items() if name not in added}
+        relevance = relevance_of(self.interface, values)
         at_reference = values.get(self.interface.reference_scores or "")
-        base = chosen.base(choice, values.get(self.explained_output), at_reference)
+        # A sum over some channels has no score that it adds up to.
+        base = None if prepared.masks else chosen.base(choice, values.get(self.explained_output), at_reference)
         return Explanation(
             relevance=relevance,
             outputs={name: value for name, value in values.items() if name not in added},
-            **{f: {n: values[o] for n, o in getattr(self.interface, f).items()} for f in INNER},
+            **{f: {n: values[o] for n, o in getattr(self.interface, f).items() if explain} for f in INNER},
             target=choice.target,
             score=choice.score,
             ledger=self._ledger(values),
@@ -172,7 +189,7 @@ class ExplainedSession:
             tokens=tokens,
             interactions=values.get(self.interface.interactions or ""),
             position=choice.position,
-            columns={name: names for name, names in prepared.columns.items() if name in relevance},
+            columns={name: names for name, names in prepared.columns.items() if name in self.interface.relevance},
             base_value=base,
             raw_score=raw_score(self.interface, base, choice.score, relevance, self._sample_axes()),
             inputs=feeds,
@@ -193,6 +210,7 @@ class ExplainedSession:
             prepared.files,
             prepared.references,
             self._tokenizer if prepared.tokens and isinstance(self._tokenizer, text.Tokenizer) else None,
+            masks=prepared.masks,
         )
 
     def _cut(self, inputs: Mapping[str, Any]) -> tuple[Mapping[str, Any], dict[str, list[text.Tokens]]]:
@@ -232,7 +250,11 @@ class ExplainedSession:
 
     def _ledger(self, values: Mapping[str, Any]) -> Ledger | None:
         name = self.interface.ledger
-        return None if name is None else Ledger(self.interface.steps, values[name], self.interface.marked)
+        return (
+            None
+            if name is None or name not in values
+            else Ledger(self.interface.steps, values[name], self.interface.marked)
+        )
 
     def _added(self) -> set[str]:
         """Names of the outputs that onnxlrp added."""

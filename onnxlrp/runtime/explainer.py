@@ -8,18 +8,20 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, overload
 
-from onnxlrp.errors import TargetError
+from onnxlrp.errors import InputError, TargetError
 from onnxlrp.notebook_html import notebook_table
 from onnxlrp.reprs import cut, some
 from onnxlrp.runtime import class_names, streaming
 from onnxlrp.runtime.batches import Batches
+from onnxlrp.runtime.chosen_channels import masks_of
 from onnxlrp.runtime.comparing import read_references
 from onnxlrp.runtime.explained_session import ExplainedSession
 from onnxlrp.runtime.explanation import Explanation
 from onnxlrp.runtime.files import Preprocess
 from onnxlrp.runtime.given_values import by_name
 from onnxlrp.runtime.pixel_targets import PixelTarget, arguments_of
-from onnxlrp.runtime.results import Results, as_folder
+from onnxlrp.runtime.results import Results, as_folder, is_table_file
+from onnxlrp.runtime.switched_off import switch_feeds
 
 
 class Explainer(ExplainedSession):
@@ -37,13 +39,16 @@ class Explainer(ExplainedSession):
     tokenizer
         The tokenizer for texts: the path of a tokenizer.json or vocab.txt, or a `tokenizers.Tokenizer`. Default: the
         file of that name beside the model.
+    threads
+        The number of threads that onnxruntime computes with. Default: one for each core, which is too many where
+        several explainers share a machine.
 
     Raises
     ------
     InvalidModelError
         onnxlrp has not written the model, it cannot be loaded, or it refers to files outside its folder.
     InputError
-        onnxruntime has no such provider, or no list of providers was given.
+        onnxruntime has no such provider, no list of providers was given, or `threads` is no whole number from 1 on.
     OnnxLrpError
         onnxruntime is not installed; the message says what to install.
 
@@ -81,6 +86,8 @@ class Explainer(ExplainedSession):
         box: Any = None,
         mask: Any = None,
         picture_size: Any = None,
+        channels: Any = None,
+        explain: bool = True,
     ) -> Explanation:
         """Explain one batch.
 
@@ -117,11 +124,20 @@ class Explainer(ExplainedSession):
         picture_size
             Width and height of the picture that `at` and `box` are in, one for all samples or one a sample. Default:
             those of the file or picture that was given, else those of the array.
+        channels
+            For a model with `concepts`: the channels (or heads, or features) that relevance passes, by the inner
+            value's name, or by themselves where there is one such value. Integers name channels, `{"conv2": [3, 7]}`;
+            floats are a mask [channels], or [N, channels] for each sample, that relevance is multiplied with. Default:
+            all of them.
+        explain
+            False returns the model's outputs alone, at the cost of its forward pass: for a model that was converted
+            with `on_demand=True`. Default: True.
 
         Returns
         -------
         Explanation
-            Relevance of each explained input, and the model's own outputs.
+            Relevance of each explained input, and the model's own outputs; with `explain=False` the outputs, the
+            target and its score.
 
         Raises
         ------
@@ -144,14 +160,15 @@ class Explainer(ExplainedSession):
         ```
         """
         prepared = self.prepare(inputs, ids, preprocess)
+        prepared = dataclasses.replace(prepared, masks=masks_of(channels, self.interface, self._file.added))
         place = PixelTarget(at, box, mask, picture_size)
         if not place:
-            return self.run(prepared, target, position, weights)
+            return self.run(prepared, target, position, weights, explain)
         if position is not None:
             raise TargetError("give position, or a place in the picture")
         target = class_names.classes_of(target, lambda: self.class_names)
         arguments, places = arguments_of(self, prepared, place, target, weights)
-        explanation = self.run(prepared, **arguments)
+        explanation = self.run(prepared, **arguments, explain=explain)
         legend = dataclasses.replace(explanation.legend or self._legend, places=places)
         return dataclasses.replace(explanation, legend=legend)
 
@@ -222,7 +239,9 @@ class Explainer(ExplainedSession):
         weights: Any = None,
         ids: str | Sequence[str] = (),
         preprocess: str = "auto",
+        channels: Any = None,
         progress: bool = False,
+        explain: bool = True,
     ) -> Iterator[Explanation]: ...
 
     @overload
@@ -237,7 +256,9 @@ class Explainer(ExplainedSession):
         weights: Any = None,
         ids: str | Sequence[str] = (),
         preprocess: str = "auto",
+        channels: Any = None,
         progress: bool = False,
+        explain: bool = True,
     ) -> Results: ...
 
     def map(
@@ -251,7 +272,9 @@ class Explainer(ExplainedSession):
         weights: Any = None,
         ids: str | Sequence[str] = (),
         preprocess: str = "auto",
+        channels: Any = None,
         progress: bool = False,
+        explain: bool = True,
     ) -> Iterator[Explanation] | Results:
         """Explain many samples, batch by batch; the next batches are read while one is computed.
 
@@ -264,11 +287,14 @@ class Explainer(ExplainedSession):
             picture is a sample, and so is every row of a table and every line of text. Where the model has one input,
             the value itself; where its inputs are columns, a table as a call takes it.
         batch_size
-            The number of samples in a batch; the last may be smaller. Default: what the model's file declares, else 16.
+            The number of samples in a batch; the last may be smaller. Default: what the model's file declares, else 16,
+            or 256 rows of a table that are written to a .parquet file.
         to
             A folder for the results, one .npz a batch. Batches that it holds already are not computed again, so that
             the same call continues after an interruption; their data are read again and compared (arrays and tables by
-            type, shape and every byte, pictures by the content of their files). Default: nothing is written.
+            type, shape and every byte, pictures by the content of their files). Or a .parquet file, written whole or
+            not at all, with the table that `Explanation.save` writes; until it is complete, the folder `to` + ".parts"
+            holds what the same call continues from. Default: nothing is written.
         target, position, weights
             As in a call; an array holds one for each sample if its axis 0 is as long as there are samples.
         ids
@@ -277,21 +303,25 @@ class Explainer(ExplainedSession):
             The scale of pixels from picture files: `"auto"` (default: what the model's first steps tell, such as a mean
             that they subtract, else `"raw"`), `"raw"` (0 to 255), `"unit"` (0 to 1), `"signed"` (-1 to 1),
             `"imagenet"`, or MEAN/STD for pixels of 0 to 1, such as `"0.5,0.5,0.5/0.25,0.25,0.25"`.
+        channels
+            As in a call; a mask [samples, channels] holds one for each sample.
         progress
             True shows a bar if stderr is a terminal. Default: False.
+        explain
+            As in a call. With `explain=False` a folder holds the model's outputs, targets and scores.
 
         Returns
         -------
         Iterator[Explanation] or Results
             Without `to` an iterator with one explanation a batch, computed as they are asked for; with `to` the
-            folder's `Results`, once everything is computed and written.
+            `Results` of the folder or file, once everything is computed and written.
 
         Raises
         ------
         InputError
             Files or arrays do not fit; or the folder was begun with another model, data, provider or options, holds a
             damaged file (the message says which; remove it, and the same call computes it again), or is written to by
-            another thread or process.
+            another thread or process; or there is a .parquet file of something else.
         TargetError
             As in a call.
 
@@ -310,11 +340,21 @@ class Explainer(ExplainedSession):
         results["image_relevance"]  # numpy, [samples, 3, 8, 8]
         ```
         """
+        switch_feeds(self.interface, explain)  # raises where there is no switch
         how = Preprocess.parse(preprocess)
         target = class_names.classes_of(target, lambda: self.class_names)
         options = {"target": target, "position": position, "weights": weights}
         given = by_name(inputs, self.inputs, self.columns, ids)
-        batches = Batches(given, options, self.inputs, self.interface, batch_size, how)
+        masks = masks_of(channels, self.interface, self._file.added)
+        if to is not None and is_table_file(to):
+            from onnxlrp.view.stored_table import store_table
+
+            if not explain:
+                raise InputError(f"a table of relevance has no rows with explain=False: name a folder, not '{to}'")
+            rows = streaming.rows_at_once(self) if batch_size is None else batch_size
+            batches = Batches(given, options, self.inputs, self.interface, rows, how, masks)
+            return store_table(self, batches, Path(to), progress)
+        batches = Batches(given, options, self.inputs, self.interface, batch_size, how, masks)
         if to is not None:
-            return streaming.store(self, batches, as_folder(to), progress)
-        return (explanation for _, explanation in streaming.explain(self, batches, progress))
+            return streaming.store(self, batches, as_folder(to), progress, explain)
+        return (explanation for _, explanation in streaming.explain_batches(self, batches, progress, explain=explain))

@@ -16,6 +16,7 @@ from onnxlrp.runtime import text
 from onnxlrp.runtime.circumstances import Circumstances
 from onnxlrp.runtime.ledger_table import Ledger
 from onnxlrp.runtime.legend import Legend
+from onnxlrp.runtime.switched_off import check_explained
 
 if TYPE_CHECKING:
     from onnxlrp.view.reasons import Reason
@@ -40,7 +41,7 @@ class Explanation:
 
     relevance: dict[str, np.ndarray]
     """Relevance of each explained input by its name, in the input's shape; [N, K, ...] with K targets. Under
-    `convert(reduce=...)` it has the shape of the reduction."""
+    `convert(reduce=...)` it has the shape of the reduction. Empty for a call with `explain=False`."""
     outputs: dict[str, Any]
     """Outputs of the model itself by name, unchanged."""
     relevance_at: dict[str, np.ndarray]
@@ -90,7 +91,7 @@ class Explanation:
     """Coefficient of each inner value that `convert(coefficients_at=...)` named, in the value's shape: relevance is the
     coefficient times the value."""
     values_at: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
-    """The inner values that have coefficients."""
+    """The inner values that have coefficients, and those that `convert(values_at=...)` named."""
 
     inputs: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     """Values of the model's inputs by name, as the model took them."""
@@ -108,7 +109,7 @@ class Explanation:
     hand."""
 
     def __repr__(self) -> str:
-        relevance = some(f"{name} {list(value.shape)}" for name, value in self.relevance.items())
+        relevance = some(f"{name} {list(value.shape)}" for name, value in self.relevance.items()) or "no input"
         target = "weighted" if self.target is None else cut(f"target {self.target.tolist()}", 40)
         ledger = "" if self.ledger is None else f", ledger of {counted(len(self.ledger), 'step')}"
         return f"<Explanation: relevance of {relevance}, {target}{ledger}>"
@@ -155,6 +156,7 @@ class Explanation:
         frame.relevance.abs().nlargest(3)
         ```
         """
+        check_explained(self)
         from onnxlrp.view.frames import to_frame
 
         return to_frame(self, library)
@@ -185,6 +187,7 @@ class Explanation:
         values = explanation.to_shap().values  # in the shape of x
         ```
         """
+        check_explained(self)
         from onnxlrp.view.shap_values import to_shap
 
         return to_shap(self)
@@ -210,6 +213,7 @@ class Explanation:
         explainer({"image": x}).to_xarray()["image"]
         ```
         """
+        check_explained(self)
         from onnxlrp.view.frames import to_xarray
 
         return to_xarray(self)
@@ -247,6 +251,7 @@ class Explanation:
             print(reason)  # x = 0.7 raised the score by 0.5
         ```
         """
+        check_explained(self)
         from onnxlrp.view.reasons import reasons_of
 
         return reasons_of(self, top, against)
@@ -279,6 +284,7 @@ class Explanation:
         explainer({"image": x}).save("explanation.npz")
         ```
         """
+        check_explained(self)
         from onnxlrp.view.save_explanation import save_explanation
 
         save_explanation(self, path)
@@ -343,6 +349,7 @@ class Explanation:
         figure.savefig("explanation.png")
         ```
         """
+        check_explained(self)
         optional("matplotlib", "a figure of an explanation")
         from onnxlrp.view.figures.options import Options
         from onnxlrp.view.figures.show import plot

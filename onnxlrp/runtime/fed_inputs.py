@@ -86,7 +86,8 @@ def program_of(file: ModelFile, path: str) -> Program:
         )
     sizes: dict[str, int] = {}
     own = [_fed(spec, sizes, _LENGTH, "", 0) for spec in file.inputs.values() if not spec.optional]
-    meanings = _meanings(face, not face.required)
+    masks = {name: (f"a mask of the channels of {value}", 1) for value, name in face.mask_inputs.items()}
+    meanings = {**_meanings(face, not face.required), **masks}
     # What is added is broadcast, so that one entry does where the size is not that of an input.
     added = [_fed(spec, sizes, 1, *meanings.get(name, ("may be left out", 1))) for name, spec in file.added.items()]
     scores = file.outputs.get(file.explained)
@@ -114,6 +115,8 @@ def _meanings(face: Interface, optional: bool) -> Mapping[str, tuple[str, int]]:
         "weights": (f"weights of the scores; 1{out}: all alike", 1),
     }
     named = {name: found[argument] for argument, name in face.added_inputs.items() if argument in found}
+    if face.explain_input is not None:
+        named[face.explain_input] = (f"true{out}: relevance too; false: the model's own outputs alone", 1)
     for explained, name in face.reference_inputs.items():
         named[name] = (f"reference that '{explained}' is compared with; left out: 0", 0)
     return named

@@ -45,7 +45,9 @@ def _joined_circumstances(parts: Sequence[Circumstances | None]) -> Circumstance
     return dataclasses.replace(known[0], files=files, asked=asked, samples=None)
 
 
-def _by_name(parts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def _by_name(parts: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
+    if not parts[0]:
+        return parts[0]
     return {name: _joined([part[name] for part in parts]) for name in parts[0]}
 
 

@@ -186,7 +186,7 @@ def arguments_of(
     if weights is not None:
         raise TargetError("give weights, or a place in the picture")
     interface = explainer.interface
-    outputs = explainer.compute(prepared).outputs
+    outputs = explainer.compute(prepared, explain=interface.explain_input is None).outputs
     scores = outputs.get(explainer.explained_output)
     size = next((one for name in interface.relevance if (one := _size(explainer, prepared, name)) is not None), None)
     if size is None or not isinstance(scores, np.ndarray):

@@ -29,3 +29,5 @@ class Prepared(Brief):
     """Files that the arrays were read from, by input."""
     references: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     """Arrays that the samples are compared with, by the explained input."""
+    masks: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    """Masks of channels, [1, channels] or [N, channels], by the inner value."""

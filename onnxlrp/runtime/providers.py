@@ -35,10 +35,13 @@ def onnxruntime() -> Any:
     return module
 
 
-def create_session(model: str | bytes, providers: Sequence[Any] | None = None, *, optimise: bool = True) -> Any:
+def create_session(
+    model: str | bytes, providers: Sequence[Any] | None = None, *, optimise: bool = True, threads: int | None = None
+) -> Any:
     """Open an InferenceSession on a path or on the bytes of a model.
 
     `providers=None` means CUDA where it works, else the CPU; anything else is given to onnxruntime unchanged.
+    `threads` is the number of threads that compute a node; None leaves it to onnxruntime, which takes one a core.
     `optimise=False` computes every node of the file as it is written. Raises InputError if `providers` is no list of
     providers or names one that this onnxruntime lacks, and InvalidModelError if onnxruntime cannot load the model.
     """
@@ -58,6 +61,8 @@ def create_session(model: str | bytes, providers: Sequence[Any] | None = None, *
     # pieces of the first run. An explanation keeps every layer's values, so that this costs up to 1.4 times the memory,
     # and it saved no measurable time.
     options.enable_mem_pattern = False
+    if threads is not None:
+        options.intra_op_num_threads = threads
     if not optimise:
         options.graph_optimization_level = module.GraphOptimizationLevel.ORT_DISABLE_ALL
     module.set_default_logger_severity(_FATAL)  # a provider that fails to load logs here, not in the session

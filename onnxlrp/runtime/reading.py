@@ -20,6 +20,7 @@ from onnxlrp.opening import opened
 from onnxlrp.runtime import class_names, column_names, description_check, pixel_scales
 from onnxlrp.runtime.files import picture_layout
 from onnxlrp.runtime.inputs import TensorSpec
+from onnxlrp.runtime.model_alone import model_alone
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -31,7 +32,7 @@ class ModelFile:
     inputs: dict[str, TensorSpec]
     """Inputs of the model itself."""
     added: dict[str, TensorSpec]
-    """Inputs that onnxlrp added: target, position, weights, references."""
+    """Inputs that onnxlrp added: target, position, weights, references, masks."""
     outputs: dict[str, TensorSpec]
     """Outputs in the order of the file, relevance included."""
     interface: Interface | None
@@ -133,7 +134,8 @@ def _described(proto: onnx.ModelProto, source: str | bytes) -> ModelFile:
             description_check.check(interface, explained, inputs, outputs)
     except ValueError as error:
         raise description_check.damaged(place, error) from error
-    own = {name: _with_pixels(spec, proto.graph) for name, spec in inputs.items() if name not in names}
+    alone = model_alone(proto.graph, None if interface is None else interface.explain_input)
+    own = {name: _with_pixels(spec, alone) for name, spec in inputs.items() if name not in names}
     weights = tuple(sorted({t.entry("location") or "" for t in external_data.tensors(proto) if t.is_external}))
     return ModelFile(
         source=source,
@@ -141,10 +143,10 @@ def _described(proto: onnx.ModelProto, source: str | bytes) -> ModelFile:
         added={name: spec for name, spec in inputs.items() if name in names},
         outputs=outputs,
         interface=interface,
-        halves=_has_halves(proto.graph),
+        halves=_has_halves(proto.graph) or _has_halves(alone),
         explained=explained,
         columns=column_names.of_metadata(metadata, own),
-        class_names=class_names.of_model(metadata, proto.graph),
+        class_names=class_names.of_model(metadata, alone),
         weights=weights,
         marks=_marks(source, weights) if isinstance(source, str) else {},
     )

@@ -77,6 +77,8 @@ class Record:
     raw_score: ArraySummary | None
     inputs: Mapping[str, RecordedInput]
     references: Mapping[str, ArraySummary]
+    masks: Mapping[str, ArraySummary]
+    """Masks of the channels that relevance passed, by the inner value."""
     relevance: Mapping[str, ArraySummary]
     relevance_at: Mapping[str, ArraySummary]
     """Relevance of the inner values that the conversion named."""
@@ -144,7 +146,7 @@ def _record_of(content: Mapping[str, Any]) -> Record:
     for name in ("source", "explained"):
         values[name] = _model_of(values[name])
     values["inputs"] = {name: _input_of(one) for name, one in _pairs(values["inputs"])}
-    for name in ("references", "relevance", "relevance_at", "outputs"):
+    for name in ("references", "masks", "relevance", "relevance_at", "outputs"):
         values[name] = {key: _summary_of(one) for key, one in _pairs(values[name])}
     for name in ("target", "position", "weights", "score", "base_value", "raw_score"):
         values[name] = None if values[name] is None else _summary_of(values[name])

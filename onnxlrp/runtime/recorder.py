@@ -36,6 +36,7 @@ class Recorder:
         self._marks: dict[str, dict[FileMark, None]] = {}
         self._span: tuple[int, int] | None = None
         self._ledger: dict[str, float] | None = None
+        self._masks: dict[str, list[np.ndarray]] = {}
 
     def add(self, explanation: Explanation) -> None:
         """Add an explanation; one that was put together by hand is in no record."""
@@ -54,6 +55,8 @@ class Recorder:
         for name, marks in known.files.items():
             self._marks.setdefault(name, {}).update(dict.fromkeys(marks))
         self._span = _joined_spans(self._span, known.samples)
+        for name, mask in known.masks.items():
+            self._masks.setdefault(name, []).append(np.asarray(mask))
         self._add_ledger(explanation)
 
     @property
@@ -83,13 +86,14 @@ class Recorder:
             weights=self._weights(),
             inputs={name: self._input(name, hashed) for name, hashed in self._group("inputs").items()},
             references={name: hash_alone(value) for name, value in known.references.items()},
+            masks={name: summary_of(_one_mask(parts), values=True) for name, parts in self._masks.items()},
             relevance={name: hashed.summary() for name, hashed in self._group("relevance").items()},
             relevance_at={name: hashed.summary() for name, hashed in self._group("relevance_at").items()},
             outputs={name: hashed.summary() for name, hashed in self._group("outputs").items()},
             ledger=self._ledger,
             tokenizer=None if known.tokenizer is None else known.tokenizer.sha256(),
             batch_size=None if self._is_alone else known.batch_size,
-            samples=self._span if self._is_alone else None,
+            samples=self._span,
             ids=tuple(self._first.ids),
             versions=versions(),
             providers=known.providers,
@@ -161,6 +165,12 @@ def versions() -> Mapping[str, str]:
         "python": platform.python_version(),
         "platform": platform.platform(),
     }
+
+
+def _one_mask(parts: Sequence[np.ndarray]) -> np.ndarray:
+    """Join the masks of all batches; one that all samples share stays one."""
+    shared = all(len(part) == 1 and np.array_equal(part, parts[0]) for part in parts)
+    return parts[0] if shared else np.concatenate(parts)
 
 
 def _joined_spans(first: tuple[int, int] | None, second: tuple[int, int] | None) -> tuple[int, int] | None:

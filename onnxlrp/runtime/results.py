@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import re
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -163,6 +164,13 @@ def as_folder(value: Any) -> Path:
     if is_other:
         raise InputError(f"'{folder}' is a file: results of many batches go to a folder")
     return folder
+
+
+def is_table_file(value: Any) -> bool:
+    """Decide whether results go to one .parquet file: a path of this suffix that is no folder."""
+    return (
+        isinstance(value, (str, os.PathLike)) and Path(value).suffix.lower() == ".parquet" and not Path(value).is_dir()
+    )
 
 
 @contextlib.contextmanager

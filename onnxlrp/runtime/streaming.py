@@ -17,6 +17,7 @@ from onnxlrp.runtime import results
 from onnxlrp.runtime.archive import contents, hash_of_arrays, unused
 from onnxlrp.runtime.batches import Batches
 from onnxlrp.runtime.cautions import warn
+from onnxlrp.runtime.matched_columns import takes_a_table
 from onnxlrp.runtime.progress_bar import progress_bar
 from onnxlrp.runtime.record import KEY
 from onnxlrp.runtime.recorder import recorder_of
@@ -30,18 +31,22 @@ _READERS = 2
 """Number of threads that open files, cut texts and check arrays."""
 _AHEAD = 3
 """Number of batches that are read ahead, and so held in memory besides the one that runs."""
+_ROWS = 256
+"""Number of rows of a table in a batch: enough for a processor to be busy, few enough for any memory."""
 
 
-def explain(
+def explain_batches(
     explainer: Explainer,
     batches: Batches,
     progress: bool,
     which: Sequence[int] | None = None,
     note: Callable[[int], None] = lambda index: None,
+    explain: bool = True,
 ) -> Iterator:
     """Explain all batches, or those of the indices `which`, in order; yields (index, explanation).
 
-    `note` is called with the index of each batch, in the thread that reads it, just before it is read.
+    `note` is called with the index of each batch, in the thread that reads it, just before it is read; `explain=False`
+    gives the model's outputs alone.
     """
     waiting = collections.deque(range(len(batches)) if which is None else which)
     watch = explainer.watch()
@@ -55,8 +60,8 @@ def explain(
         files = {**prepared.files, **batches.files(index)}
         pixels = {**prepared.pixels, **batches.pixels(index)}
         more = {"columns": columns, "originals": originals, "files": files, "pixels": pixels}
-        known = dataclasses.replace(prepared, ids=batches.ids(index), **more)
-        return known, batch.options
+        more |= {"ids": batches.ids(index), "masks": batches.masks(index)}
+        return dataclasses.replace(prepared, **more), batch.options
 
     reading: collections.deque[tuple[int, concurrent.futures.Future]] = collections.deque()
     with progress_bar(progress, "explaining", batches.count, _samples(batches, waiting)) as advance:
@@ -68,8 +73,8 @@ def explain(
                     reading.append((index, pool.submit(prepare, index)))
                 index, future = reading.popleft()
                 prepared, options = _in_its_place(future, batches, index)
-                explanation = in_batches(explainer.compute(prepared, **options), batches, index)
-                watch.see(explanation, prepared.feeds, batches.span(index)[0])
+                explanation = in_batches(explainer.compute(prepared, **options, explain=explain), batches, index)
+                watch.see(explanation, prepared.feeds, batches.span(index)[0], partial=bool(prepared.masks))
                 yield index, explanation
                 advance(_samples(batches, [index]))
             warn(watch.cautions())
@@ -87,9 +92,17 @@ def in_batches(explanation: Explanation, batches: Batches, index: int) -> Explan
     return dataclasses.replace(explanation, circumstances=noted)
 
 
-def store(explainer: Explainer, batches: Batches, folder: Path, progress: bool) -> Results:
-    """Write the explanations of all batches to a folder; those that it already holds are not computed again."""
-    about = {
+def rows_at_once(explainer: Explainer) -> int | None:
+    """Choose the number of rows in a batch for one table of results: many where inputs are columns; None for the usual
+    number, and where the model's file declares it."""
+    first = explainer.inputs[next(iter(explainer.interface.relevance or explainer.inputs))]
+    declared = first.shape is not None and first.shape[:1] and isinstance(first.shape[0], int)
+    return None if declared or not takes_a_table(explainer.inputs) else _ROWS
+
+
+def about(explainer: Explainer, batches: Batches, explain: bool = True) -> dict[str, Any]:
+    """Describe everything but the data of single batches that results depend on."""
+    return {
         "format": results.FORMAT,
         **explainer.identity(batches.read(0).inputs),
         "composite": explainer.interface.composite,
@@ -99,20 +112,26 @@ def store(explainer: Explainer, batches: Batches, folder: Path, progress: bool) 
         "inputs": batches.names,
         "preprocess": batches.pixel_scale,
         "shared": batches.shared(),
+        **({} if explain else {"explain": False}),
     }
+
+
+def store(explainer: Explainer, batches: Batches, folder: Path, progress: bool, explain: bool = True) -> Results:
+    """Write the explanations of all batches to a folder; those that it already holds are not computed again."""
+    known = about(explainer, batches, explain)
     columns = {**explainer.columns, **batches.columns}
     marks: dict[int, str] = {}
 
     def mark(index: int) -> str:
-        return batches.fingerprint(index, about)
+        return batches.fingerprint(index, known)
 
     def note(index: int) -> None:
         marks[index] = mark(index)
 
-    with results.open_store(folder, {**about, "columns": columns}) as output:
+    with results.open_store(folder, {**known, "columns": columns}) as output:
         spans = [batches.span(index) for index in range(len(batches))]
         missing = [i for i, span in enumerate(spans) if not results.is_done(output, span, functools.partial(mark, i))]
-        for index, explanation in explain(explainer, batches, progress, missing, note):
+        for index, explanation in explain_batches(explainer, batches, progress, missing, note, explain):
             arrays = _arrays(explanation, explainer.interface.relevance)
             arrays[KEY] = np.array(recorder_of(explanation).record(hash_of_arrays(arrays)).to_text())
             results.write(output, spans[index], marks.pop(index), arrays)

@@ -44,7 +44,8 @@ def raw_score(
     """Return the score that base value and relevance add up to, float64 in the shape of `base`; None without a base, or
     if it is no output and only the largest elements of relevance are.
 
-    It is the output's own score where no function was skipped, else the sum, because the model does not output it.
+    It is the output's own score where no function was skipped, else the sum, because the model does not output it; None
+    where there is no relevance either.
     """
     if base is None:
         return None

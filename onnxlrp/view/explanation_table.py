@@ -35,8 +35,8 @@ class Part:
     """Value of the input in the shape of the relevance; None if it is not known or of another shape."""
 
 
-def table_of(explanation: Explanation) -> Columns:
-    """Lay an explanation out as a table.
+def table_of(explanation: Explanation, first: int = 0) -> Columns:
+    """Lay an explanation out as a table; `first` is the number of its first sample among those of all batches.
 
     If all explained inputs hold features, one number each, the table is wide: a row for each sample and target, and for
     each feature its value by its own name, its relevance by that name with `_relevance`. Any other explanation is long:
@@ -48,8 +48,35 @@ def table_of(explanation: Explanation) -> Columns:
     parts = parts_of(explanation)
     if is_wide(explanation):
         features = _features(explanation, parts)
-        return {**_about(explanation, parts, features, many_rows=False), **features}
-    return _long(explanation, parts)
+        return {**_about(explanation, parts, features, many_rows=False, first=first), **features}
+    return _long(explanation, parts, first)
+
+
+def sample_rows(explanation: Explanation) -> Columns:
+    """Lay an explanation out as a row for each sample (and target), whatever its inputs hold.
+
+    This is the wide table if all explained inputs hold features; else relevance of an input is one column of arrays,
+    without the shape of the input, and so are the places of elements if the largest alone were kept.
+    """
+    explanation = inner_as_inputs(explanation)
+    if is_wide(explanation):
+        return table_of(explanation)
+    parts = parts_of(explanation)
+    about = _about(explanation, parts, (), many_rows=False)
+    columns: Columns = {}
+    for name, part in parts.items():
+        columns[unused(f"{name}_relevance", about)] = _arrays_of_rows(part.relevance)
+        if name in explanation.relevance_indices:
+            places = explanation.relevance_indices[name].reshape(part.relevance.shape)
+            columns[unused(f"{name}_relevance_indices", about)] = _arrays_of_rows(places)
+    return {**about, **columns}
+
+
+def _arrays_of_rows(values: np.ndarray) -> np.ndarray:
+    """Make a column of arrays [numbers] of an array [rows, ...]."""
+    column = np.empty(len(values), dtype=object)
+    column[:] = list(flat(values))
+    return column
 
 
 def is_wide(explanation: Explanation) -> bool:
@@ -74,8 +101,8 @@ def counts(explanation: Explanation) -> tuple[int, int]:
         return len(known), targets
     if interface is not None and interface.batch_axis is None:
         return 1, targets
-    first = next(iter(explanation.relevance.values()))
-    return (1 if first.ndim == 0 else len(first)), targets
+    first = next(iter(explanation.relevance.values()), None)
+    return (1 if first is None or first.ndim == 0 else len(first)), targets
 
 
 def parts_of(explanation: Explanation) -> dict[str, Part]:
@@ -163,7 +190,9 @@ def _values(value: Any, shape: tuple[int, ...], samples: int, targets: int) -> n
     return np.repeat(value.reshape(samples, *shape[1:]), targets, axis=0)
 
 
-def _about(explanation: Explanation, parts: Mapping[str, Part], taken: Iterable[str], many_rows: bool) -> Columns:
+def _about(
+    explanation: Explanation, parts: Mapping[str, Part], taken: Iterable[str], many_rows: bool, first: int = 0
+) -> Columns:
     """Collect what is known of each row as a whole; a name that a feature or identifier has already gets `_1`
     appended."""
     samples, targets = counts(explanation)
@@ -172,7 +201,7 @@ def _about(explanation: Explanation, parts: Mapping[str, Part], taken: Iterable[
     ids = {unused(name, names): np.repeat(np.asarray(values), targets) for name, values in explanation.ids.items()}
     found: dict[str, np.ndarray | None] = {}
     if many_rows or targets > 1:
-        found["sample"] = np.repeat(np.arange(samples), targets)
+        found["sample"] = np.repeat(np.arange(first, first + samples), targets)
     target, position = explanation.target, explanation.position
     found["target_position"] = None if position is None else np.repeat(position, targets)
     found["target"] = None if target is None else target_column(target, rows)
@@ -210,9 +239,9 @@ def _features(explanation: Explanation, parts: Mapping[str, Part]) -> Columns:
     return columns
 
 
-def _long(explanation: Explanation, parts: Mapping[str, Part]) -> Columns:
+def _long(explanation: Explanation, parts: Mapping[str, Part], first: int) -> Columns:
     """Lay out all entries of all inputs below each other."""
-    about = _about(explanation, parts, (), many_rows=True)
+    about = _about(explanation, parts, (), many_rows=True, first=first)
     axes = max(axes_of_part(explanation, name, part.relevance) for name, part in parts.items())
     blocks = [_entries(explanation, name, part, about, axes) for name, part in parts.items()]
     shared = [column for column in blocks[0] if all(column in block for block in blocks)]

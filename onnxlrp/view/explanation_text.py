@@ -6,6 +6,7 @@ from onnxlrp.notebook_html import notebook_table
 from onnxlrp.printable import escaped
 from onnxlrp.runtime.end_values import inner_as_inputs
 from onnxlrp.runtime.explanation import Explanation
+from onnxlrp.runtime.switched_off import is_switched_off
 from onnxlrp.view import summary
 from onnxlrp.view.explanation_table import counts
 from onnxlrp.view.number_words import four_digits, value_words
@@ -51,7 +52,7 @@ def in_notebook(explanation: Explanation) -> str:
         top = "; ".join(f"{name} ({amount})" for name, amount in features)
         rows.append([sample.index, _target(explanation, sample), top, *(numbers.get(name, "-") for name in titles)])
     head = ["sample", "prediction", "most relevant", *titles]
-    notes = [*_more(explanation, samples), _HINT]
+    notes = [*_more(explanation, samples), *([] if is_switched_off(explanation) else [_HINT])]
     return notebook_table(_title(explanation), head, rows, notes, numbers=len(titles))
 
 
@@ -65,6 +66,8 @@ def _title(explanation: Explanation) -> str:
     if len(explanation.relevance) > _MOST_NAMED:
         shapes = f"{len(explanation.relevance)} inputs, {counts(explanation)[0]:,} samples"
     interface = explanation.interface
+    if is_switched_off(explanation):
+        return "No relevance (explain=False)" + ("" if interface is None else f": {interface.output!r} alone")
     return f"Relevance of {shapes}" + ("" if interface is None else f": {interface.composite} on {interface.output!r}")
 
 
@@ -80,7 +83,8 @@ def _target(explanation: Explanation, sample: Sample) -> str:
 def _numbers(sample: Sample) -> list[tuple[str, str]]:
     """List what is known of a sample in numbers, in the order in which they add up."""
     known = [("score", sample.score), ("base value", sample.base_value)]
-    known.append(("Σ kept relevance" if sample.is_cut else "Σ relevance", sum(sample.relevance.values())))
+    name = "Σ kept relevance" if sample.is_cut else "Σ relevance"
+    known += [(name, sum(sample.relevance.values()))] if sample.relevance else []
     known += [("raw score", sample.raw_score)] if sample.adds_up_to == "raw score" else []
     return [(name, four_digits(value)) for name, value in known if value is not None]
 

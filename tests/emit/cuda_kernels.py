@@ -41,9 +41,11 @@ def _missing(
                 yield f"{reason} ({label or 'in a body'})"
         for attribute in node.attribute:
             if attribute.type == onnx.AttributeProto.GRAPH:
-                yield from _missing(attribute.g, opsets, types, inside or label is not None)
+                yield from _missing(attribute.g, opsets, types, inside or label not in (None, SWITCH))
 
 
+SWITCH = "on demand"
+"""Label of the If that computes relevance on demand; its branches hold the model's own nodes too."""
 COPIES = ("the model at the baseline", "the model at a point")
 """Labels of copies of the model's own nodes, which have a kernel where the model's have one."""
 

@@ -97,6 +97,7 @@ OPTIONS = {
     "one": {"initial": "one"},
     "none": {"target_input": "none"},
     "required": {"target_input": "required"},
+    "on demand": {"on_demand": True, "ledger": True},
     "reduced": {"reduce": "grid=3+top=4+float16"},
     "channels": {"reduce": "channels+float16", "targets": 2},
 }
@@ -127,6 +128,20 @@ def test_options(options, dynamic):
 @pytest.mark.parametrize("name", ["epsilon_plus_flat", "epsilon_alpha2_beta1", "gradient"])
 def test_half_precision(name, precision):
     report(onnxlrp.convert(single(network().model(dynamic=True), np.float16), name, precision=precision).to_proto())
+
+
+@pytest.mark.parametrize("part", ["then_branch", "else_branch"])
+def test_the_check_looks_into_the_switch(part):
+    """A marked node without a kernel is seen in each branch, and none of the model's own."""
+    proto = onnxlrp.convert(single(network().model()), on_demand=True).to_proto()
+    (branch,) = [a.g for a in proto.graph.node[-1].attribute if a.name == part]
+    own, marked = (helper.make_node("Mean", [proto.graph.input[0].name], [name]) for name in ("own", "marked"))
+    marked.metadata_props.add(key="onnxlrp.rule", value="a step")
+    branch.node.append(own)
+    report(proto)
+    branch.node.append(marked)
+    with pytest.raises(AssertionError, match="Mean"):
+        report(proto)
 
 
 @pytest.mark.parametrize("integers", ["uint8", "int8"])

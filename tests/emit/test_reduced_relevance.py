@@ -72,6 +72,7 @@ def hows(name):
                          ("grid=2" in how and "top=7" in how))  # fmt: skip
 
 
+@pytest.mark.slow
 @settings(max_examples=120, deadline=None, derandomize=True)
 @given(st.data())
 def test_equals_the_reduction_in_numpy(data):
@@ -83,6 +84,7 @@ def test_equals_the_reduction_in_numpy(data):
     same(name, how, sizes, data.draw(st.sampled_from([1, 2])))
 
 
+@pytest.mark.slow
 @settings(max_examples=30, deadline=None, derandomize=True)
 @given(st.data())
 def test_known_sizes(data):

@@ -14,9 +14,10 @@ import pytest
 
 import onnxlrp
 from onnxlrp.errors import InputError, InvalidModelError
-from onnxlrp.records import verify
+from onnxlrp.records import read_record, verify
 from onnxlrp.runtime.recorder import recorder_of
 from onnxlrp.view.text_records import into_json, out_of_json
+from tests.emit.test_concept_masks import X, network
 from tests.runtime.recorded import ROWS, SOURCE, explained_in, folder_of
 
 
@@ -291,6 +292,25 @@ def test_a_date_and_a_comparison_with_a_reference(tmp_path, monkeypatch):
     assert recorder_of(explanation).record().references
 
 
+@pytest.mark.filterwarnings("ignore::onnxlrp.errors.ExplanationWarning")
+def test_chosen_channels(tmp_path, monkeypatch):
+    """Masks of the channels that relevance passed are in the record, those of single samples if they are short."""
+    monkeypatch.chdir(tmp_path)
+    onnx.save(network("float"), "net.onnx")
+    explainer, x = onnxlrp.Explainer(onnxlrp.convert("net.onnx", "epsilon", concepts=["b"])), X.astype(np.float32)
+    explainer(x, target=1, channels=[1, 4]).save("r.json")
+    assert verify("r.json", inputs={"x": x}).ok
+    explainer(x, target=1).save("plain.json")
+    assert verify("plain.json", inputs={"x": x}).ok
+    explainer(x, target=1, channels=np.eye(2, 6)).save("each.json")
+    assert verify("each.json", inputs={"x": x}).ok
+    monkeypatch.setattr("onnxlrp.array_hashes.SMALL", 5)
+    explainer(x, target=1, channels=np.eye(2, 6)).save("each.json")
+    verification = verify("each.json", inputs={"x": x})
+    words = "the mask of 'b' of the call has more numbers than a record holds"
+    assert not verification.ok and words in str(verification)
+
+
 def test_rows_of_data_of_a_conversion(tmp_path):
     """They are in the record by their hash, and needed to build the model again."""
     model = onnx.parser.parse_model("""
@@ -305,3 +325,41 @@ def test_rows_of_data_of_a_conversion(tmp_path):
     assert states(verify(tmp_path / "r.json", inputs={"x": rows}), "not checked")[0] == "explained model"
     assert verify(tmp_path / "r.json", inputs={"x": rows}, background=rows).ok
     assert "explained model" in states(verify(tmp_path / "r.json", inputs={"x": rows}, background=rows + 1))
+
+
+def test_parts_of_a_long_run_have_a_record_each(original, tmp_path, monkeypatch):
+    """One file of several parts, of which the first was written by a run that was interrupted."""
+    pytest.importorskip("pyarrow")
+    from onnxlrp.view import stored_table
+
+    monkeypatch.setattr(stored_table, "_CELLS", 12)  # four samples are a part
+    rows, path = np.tile(ROWS, (5, 1)) + np.arange(10, dtype=np.float32)[:, None], tmp_path / "r.parquet"
+    explainer = onnxlrp.Explainer(original / "tiny.lrp.onnx")
+    explainer.map({"x": rows}, batch_size=2, target=1, to=path)
+    record = read_record(path)
+    assert [one.samples for one in (record, *record.further)] == [(0, 4), (4, 8), (8, 10)]
+    verification = verify(path, original / "tiny.onnx", {"x": rows})
+    assert verification.ok, str(verification)
+    assert sum(one.subject.endswith("numbers in the file") for one in verification.findings) == 3
+    rows[9, 0] += 1
+    assert states(verify(path, original / "tiny.onnx", {"x": rows})) == ["samples 8 to 9, input 'x'"]
+
+
+def test_more_rows_than_the_record_is_of(folder):
+    path = folder / "r.csv"
+    path.write_text(path.read_text() + path.read_text().splitlines()[-1] + "\n")
+    assert states(verify(path)) == ["file", "numbers in the file"]
+
+
+def test_channels_that_relevance_passed(tmp_path):
+    """They are in the record, or another relevance would be computed."""
+    onnx.save(onnx.parser.parse_model(SOURCE), tmp_path / "tiny.onnx")
+    explainer = onnxlrp.Explainer(onnxlrp.convert(tmp_path / "tiny.onnx", "epsilon", concepts=["h"]))
+    explainer({"x": ROWS}, target=1, channels=[0]).save(tmp_path / "r.json")
+    masked = np.float32([[1, 0.5], [0, 1]])
+    parts = explainer.map({"x": ROWS}, 1, target=1, channels=masked, to=tmp_path / "parts")
+    assert verify(tmp_path / "r.json", inputs={"x": ROWS}).ok
+    for part in ((0, 1), (1, 2)):
+        assert verify(parts.part(*part), tmp_path / "tiny.onnx", {"x": ROWS}).ok
+    text, _ = out_of_json((tmp_path / "r.json").read_bytes())
+    assert json.loads(text)["masks"]["h"]["values"] == [1, 0]

@@ -101,3 +101,11 @@ def test_messages_lose_their_source_locations():
 
 def test_runs_of_one_shape_take_no_second_block_of_memory(linear):
     assert not Explainer(linear)._session.get_session_options().enable_mem_pattern
+
+
+def test_a_number_of_threads(linear):
+    explainer = Explainer(linear, providers=["CPUExecutionProvider"], threads=1)
+    assert explainer._session.get_session_options().intra_op_num_threads == 1
+    for wrong in (0, 1.0, "2", True):
+        with pytest.raises(InputError, match="threads is a whole number from 1 on"):
+            Explainer(linear, threads=wrong)

@@ -14,7 +14,7 @@ from onnxlrp.runtime.providers import cuda_present
 
 pytest.importorskip("onnxruntime")
 from tools.benchmark import __main__ as benchmark
-from tools.benchmark import against, conversions, models, plot, row, sessions, table, timing
+from tools.benchmark import against, conversions, models, on_demand, plot, row, sessions, table, timing
 
 MODEL = Path(__file__).parents[2] / "models" / "digits_cnn" / "digits_cnn.torchscript.onnx"
 QUICK = ("--rounds", "2", "--threads", "1", "--pause", "0")
@@ -176,6 +176,21 @@ def test_who_began_a_round_ends_the_next():
     programs = {name: lambda name=name: runs.append(name) for name in "ab"}
     timing.in_turns(programs, 2, iter(range(0, 10_000, 5)).__next__)
     assert "".join(runs) == "abba"
+
+
+@pytest.mark.slow
+def test_relevance_on_demand(tmp_path, quick, monkeypatch):
+    """A row of a small file: the switch changes no bit."""
+    monkeypatch.setattr(on_demand, "ROUNDS", 2)
+    monkeypatch.setattr(on_demand, "SESSIONS", 1)
+
+    def build(path: Path) -> np.ndarray:
+        path.write_bytes(MODEL.read_bytes())
+        return np.random.default_rng(0).random((1, 1, 8, 8), np.float32)
+
+    cells = on_demand._row(on_demand.Subject("digits", build), tmp_path).split("|")
+    assert cells[1].strip() == "digits" and cells[-2].strip() == "yes, yes"
+    assert "| digits |" in on_demand._page(["|".join(cells)])
 
 
 def test_the_end_of_a_stage_is_its_last_activation():

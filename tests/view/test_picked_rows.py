@@ -150,6 +150,7 @@ def test_a_grid_is_drawn_at_the_size_of_the_picture():
     assert np.isclose(cell.sum(), explanation.relevance["x"][1, 1, 1], rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_shap_is_refused_where_sums_are_no_scores():
     pytest.importorskip("shap")
     with pytest.raises(InputError, match="keeps the largest relevance only"):

@@ -8,6 +8,8 @@ prints JSON, in bytes above those of the process before: `peak` of everything, i
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import json
 import resource
 import subprocess
@@ -35,22 +37,23 @@ def measure(path: Path, x: np.ndarray, folder: Path, provider: str, threads: int
 
 def main(path: str, given: str, provider: str, threads: str) -> None:
     x = np.load(given)
-    used, top = (_on_gpu, _on_gpu) if provider == "cuda" else (_resident, _peak)
+    used, top = (_on_gpu, _on_gpu) if provider == "cuda" else (resident, peak)
     before = used()
     session = sessions.create(Path(path), provider, int(threads))
     created = top()
-    _forget_peak()
+    forget_peak()
     for _ in range(RUNS):
         sessions.plain(session, sessions.feed(session, x))()
     run = top()
     print(json.dumps({"peak": max(created, run) - before, "run": run - before}))
 
 
-def _resident() -> int:
+def resident() -> int:
+    """Measure the bytes of memory that this process has now."""
     return _status("VmRSS")
 
 
-def _peak() -> int:
+def peak() -> int:
     """Peak of this process; getrusage would include that of the process that started this one."""
     return _status("VmHWM")
 
@@ -64,11 +67,17 @@ def _status(key: str) -> int:
     return 1024 * next(int(line.split()[1]) for line in lines if line.startswith(key))
 
 
-def _forget_peak() -> None:
+def forget_peak() -> None:
     """Reset Linux's count of the peak."""
     clear = Path("/proc/self/clear_refs")
     if clear.exists():
         clear.write_text("5")
+
+
+def trim() -> None:
+    """Give memory that is free, but held by the C library, back to the system, where that library is glibc."""
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL("libc.so.6").malloc_trim(0)
 
 
 def _on_gpu() -> int:

@@ -1,0 +1,119 @@
+"""`onnxlrp clusters`, which looks for shortcuts that a model learned."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from onnxlrp.cli.application import guarded
+from onnxlrp.cli.arguments import conversion, print_json, refuse_overwriting, usage
+from onnxlrp.cli.command_options import (
+    BatchSize,
+    Composite,
+    Debug,
+    Force,
+    Json,
+    Model,
+    OutputName,
+    Preprocessing,
+    Providers,
+    SamplesOf,
+)
+from onnxlrp.cli.concepts_command import samples_given
+from onnxlrp.view import terminal
+
+SHEET, NUMBERS = "clusters.png", "clusters.json"
+"""Names of the files that are written."""
+
+
+@guarded
+def clusters(
+    model: Model,
+    data: SamplesOf = [],  # noqa: B006
+    labels: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help=".npy or .csv with the class of each sample (default: the predicted ones)."),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option("-o", "--out", metavar="DIR", help=f"Folder for {SHEET} (pictures) and {NUMBERS} (numbers)."),
+    ] = None,
+    virelay: Annotated[
+        bool, typer.Option("--virelay", help="Write a project for ViRelAy to the folder, too (needs h5py).")
+    ] = False,
+    neighbours: Annotated[int, typer.Option(min=1, metavar="N", help="Nearest neighbours of each map.")] = 10,
+    side: Annotated[int, typer.Option(min=2, metavar="N", help="Cells along each side of a reduced map.")] = 16,
+    composite: Composite = "auto",
+    output: OutputName = None,
+    batch_size: BatchSize = None,
+    preprocess: Preprocessing = "auto",
+    provider: Providers = [],  # noqa: B006
+    as_json: Json = False,
+    force: Force = False,
+    debug: Debug = False,
+) -> None:
+    """Look for groups of samples that the model explains unlike the rest of their class, such as by a watermark."""
+    samples = samples_given(data, "--data")
+    conversion(composite, [], output, [])
+    if virelay and out is None:
+        raise typer.BadParameter("it is for a folder: -o DIR", param_hint="--virelay")
+    if out is not None:
+        from onnxlrp.concepts.corelay_files import FILES
+
+        named = (SHEET, NUMBERS, *(FILES if virelay else ()))
+        refuse_overwriting([out / name for name in named], force, list, makes_folder=True)
+    from onnxlrp.concepts.cluster_table import cluster_table, verdict
+    from onnxlrp.concepts.find_clusters import clusters_of
+
+    options: dict[str, Any] = {
+        "target": None if labels is None else usage(_labels, labels, "--labels"),
+        "composite": composite,
+        "output": output,
+        "neighbours": neighbours,
+        "side": side,
+        "virelay": out if virelay else None,
+        "batch_size": batch_size,
+        "providers": list(provider) or None,
+        "preprocess": preprocess,
+        "progress": True,
+    }
+    with terminal.cautions_heard():
+        found = clusters_of(model, samples, **options)
+    written = [] if out is None else _write(out, found, virelay)
+    if as_json:
+        print_json({**found.to_dict(), "written": [str(path) for path in written]})
+        return
+    terminal.say(verdict(found))
+    if found.apart:
+        terminal.show(cluster_table(found))
+    for path in written:
+        terminal.say(f"wrote {path}")
+
+
+def _labels(path: Path) -> Any:
+    """Read the class of each sample."""
+    import numpy as np
+
+    from onnxlrp.runtime import files
+    from onnxlrp.runtime.inputs import TensorSpec
+
+    return files.load(path, TensorSpec("labels", np.dtype(np.int64), None)).array.reshape(-1)
+
+
+def _write(out: Path, found: Any, virelay: bool) -> list[Path]:
+    """Write the numbers and, where clusters of pictures were found, the sheet."""
+    from onnxlrp.concepts.concept_sheet import is_of_pictures
+    from onnxlrp.concepts.corelay_files import FILES
+    from onnxlrp.drafts import atomic_write
+
+    out.mkdir(parents=True, exist_ok=True)
+    written = [out / NUMBERS]
+    if found.apart and is_of_pictures(found.samples):
+        found.plot(out / SHEET)
+        written.insert(0, out / SHEET)
+    with atomic_write(out / NUMBERS) as draft:
+        draft.write_text(json.dumps(found.to_dict(), ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
+    return [*written, *(out / name for name in FILES if virelay)]

@@ -1,0 +1,1 @@
+"""Measurements of concepts and of the search for shortcuts."""

@@ -1,0 +1,1 @@
+"""Measurements of explanations of very many rows."""
