@@ -33,7 +33,7 @@ _ELSEWHERE = (
     "  for ONNX Runtime; other runtimes may refuse it, and OpenVINO may compute it wrongly without an error: "
     "--profile portable"
 )
-"""What is said about a file of the default profile."""
+"""A line about every file of the default profile."""
 
 
 @guarded
