@@ -342,6 +342,9 @@ class Builder(OpBuilder):
                 summed.append(len(sizes))
                 sizes.append(self.Div(self.dim(r, axis), self.Max(size, self.ints([1]))))
             sizes.append(size)
+        if len(summed) == 1:
+            # A Reshape computes one ratio by itself, which spares tract a quotient of sizes that it does not know.
+            sizes[summed[0]] = self.ints([-1])
         total = self.ReduceSum(self.Reshape(r, self.Concat(*sizes, axis=0)), self.ints(summed), keepdims=0)
         total.shape = ranked(like)
         return total
