@@ -68,8 +68,11 @@ def test_a_mask_upstream_of_a_pool(pool):
     """Relevance of a max pool's input is held at its output, where a mask of channels is the same."""
     proto = network(pool=pool)
     if "Reduce" in pool:
-        proto.graph.initializer.append(onnx.numpy_helper.from_array(np.array([2, 3]), "axes"))
+        # The largest channel at each place: the output has no channels that the mask could choose among.
+        proto.graph.initializer.append(onnx.numpy_helper.from_array(np.array([1]), "axes"))
         proto.graph.node[2].input.append("axes")
+        (narrow,) = (tensor for tensor in proto.graph.initializer if tensor.name == "W2")
+        narrow.CopyFrom(onnx.numpy_helper.from_array(WEIGHTS["W2"][:, :1], "W2"))
     ours = Explained(proto, composite="epsilon", concepts=["b"], relevance_at=["b"])
     every, some = ours.run({"x": X}), ours.run({"x": X, "b_mask": np.array([[0.0, 1, 2, 0, 0, -1]])})
     scaled = every["b_relevance"] * np.array([0, 1, 2, 0, 0, -1])[:, None, None]

@@ -16,7 +16,7 @@ SHOWN = FILMS.index("bigbuckbunny")
 """The film that figures show: it is free (CC BY 3.0, Blender Foundation)."""
 LENGTH, HEIGHT, WIDTH, SIDE = 12, 48, 64, 40
 """Frames of a clip; size to which films are shrunk; side of the square that a clip shows."""
-LEAST_DROPPED, MOST_DROPPED, NETWORKS = 6, 16, 3
+LEAST_DROPPED, MOST_DROPPED, NETWORKS, STEPS = 6, 16, 3, 900
 TRAINED, ROWS, CUT = 0.6, 200, 35.0
 """Share of a shot that is trained on; clips measured; mean change of grey between two frames that makes a cut."""
 
@@ -32,7 +32,7 @@ def train(folder: Path, *, short: bool) -> None:
     shown, shown_jumps = Clips([films[SHOWN][int(TRAINED * len(films[SHOWN])) :]], 2).draw(ROWS // 10)
     for seed in range(1 if short else NETWORKS):
         training.start(seed)
-        network = training.fit(Network(), early.batches(32), 600 if short else 900, rate=3e-3, decay=0.01)
+        network = training.fit(Network(), early.batches(32), STEPS, rate=3e-3, decay=0.01)
         training.export(network, folder / f"video_{seed}.onnx", {"clip": clips})
     np.savez(folder / "clips.npz", clip=clips, jump=jumps, cut=_cuts(films), shown=shown, shown_jump=shown_jumps)
 
