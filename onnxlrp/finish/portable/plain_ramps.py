@@ -1,6 +1,6 @@
 """Pass that writes ramps without HardSigmoid, because OpenVINO takes an offset of 0 for the default of 0.5.
 
-`findings/openvino_hard_sigmoid.sh` shows it.
+`findings/hard_sigmoid_zero.sh` shows it.
 """
 
 from __future__ import annotations

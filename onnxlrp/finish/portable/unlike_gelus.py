@@ -1,7 +1,6 @@
-"""Pass that keeps products of the relevance part from looking like a GELU, because of a fault of OpenCV.
+"""Pass that writes products of the relevance part in another form than a GELU has.
 
-OpenCV (5.0) takes any product with x · (1 + erf(x/√2)) for a GELU, also where the other factor is no constant ½, and
-crashes. Relevance has such products where it goes back through the model's own GELU.
+OpenCV (5.0) fuses GELUs by their form, and does not survive some products of the relevance part that look alike.
 """
 
 from __future__ import annotations
