@@ -13,7 +13,7 @@ from onnxlrp.concepts.indexed_samples import IndexedSamples
 from onnxlrp.concepts.spectral_clusters import Spectrum
 from onnxlrp.reprs import Brief
 
-LEAVING = 0.05
+LEAVING = 0.02
 """Most links that leave a cluster which stands apart, as a share of all its links."""
 _FOCUS = 0.05
 """Share of places whose relevance `Cluster.focus` counts."""
@@ -45,7 +45,7 @@ class Cluster(Brief):
 def standing_apart(target: int, rows: np.ndarray, maps: np.ndarray, found: Spectrum, neighbours: int) -> list[Cluster]:
     """List the clusters of a class that stand apart, the most focused first.
 
-    A cluster does if at most a twentieth of its links leave it, and if it is easier to cut off than to cut in two
+    A cluster does if at most a fiftieth of its links leave it, and if it is easier to cut off than to cut in two
     (`leaving` ≤ `holding`): maps that change little by little, with the place of a thing in a picture, can be cut
     anywhere at the same small cost, and are no clusters. It also has more members than one sample has neighbours.
     """
