@@ -64,7 +64,7 @@ def convert(
     rules: Rules = (),
     output: str | None = None,
     inputs: Sequence[str] | None = None,
-    target: Literal["class", "token", "weights"] = "class",
+    target: Literal["class", "token", "element", "weights"] = "class",
     initial: Literal["output", "one"] = "output",
     targets: int = 1,
     relevance_at: Sequence[str] = (),
