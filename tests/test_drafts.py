@@ -104,7 +104,7 @@ def test_commands_remove_what_they_left_when_they_were_killed(folder):
         (folder / f".out.7-00112233{out.suffix}").write_text("half")
         result = CliRunner().invoke(app, [str(word) for word in (*words, "-o", out)])
         assert result.exit_code == 0, result.output
-    assert names(folder) == sorted([*before, "out.csv", "out.onnx"])
+    assert names(folder) == sorted([*before, "out.csv", "out.csv.record.json", "out.onnx"])
 
 
 def test_weights_in_a_file_of_their_own(folder, monkeypatch):

@@ -45,6 +45,7 @@ from onnxlrp.cli.command_options import (
     TokenizerFile,
 )
 from onnxlrp.cli.converting import convert_for_target, convert_with_ledger
+from onnxlrp.printable import escaped
 from onnxlrp.view import terminal
 
 
@@ -223,7 +224,7 @@ def check(
     if opened.interface is None:
         source, made = opened, convert_with_ledger(model, **options, target=target)
     elif (source := source_beside(model, opened.interface)) is not None:
-        terminal.tell("note", f"compared with {source.place}, which has the hash of this model's source")
+        terminal.tell("note", f"compared with {escaped(source.place)}, which has the hash of this model's source")
     with terminal.progress("running both models"), terminal.cautions_heard() as cautions:
         report = commands.check(source, made, arrays, provider, seed)
     if as_json:
