@@ -86,8 +86,8 @@ class Rule(Brief):
         `"bias"` sets the bias to 0 in outputs and denominators, so that it keeps no relevance. Default: None.
     stabiliser
         The way in which ε keeps denominators d away from 0. `"add"` (default) adds it, `d + sgn(d)·ε`; `"clamp"` lets
-        no denominator be smaller, `sgn(d)·max(|d|, ε)`, so that ε takes a share only where |d| is below it. A clamp is
-        quicker in networks of convolutions.
+        no denominator be smaller, `sgn(d)·max(|d|, ε)`, so that ε takes a share only where |d| is below it, and
+        float32 rounds less in networks of convolutions.
 
     Raises
     ------

@@ -103,7 +103,7 @@ class Composite(Brief):
         rule's own. Gradients take none.
     stabiliser
         The way in which ε keeps denominators away from 0, in every rule that the composite chooses: `"add"` or
-        `"clamp"`, which rounds less and is quicker in networks of convolutions; `Rule` describes both. Rules for single
+        `"clamp"`, under which float32 rounds less in networks of convolutions; `Rule` describes both. Rules for single
         layers keep their own. Default: None, the rule's own, which is `"add"`. Gradients have no denominators and take
         none.
 
