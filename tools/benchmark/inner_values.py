@@ -19,7 +19,7 @@ import onnxruntime
 import onnxlrp
 from tools.benchmark import models
 from tools.benchmark.methods import model_bytes, program
-from tools.benchmark.timing import in_turns
+from tools.benchmark.timing import in_turns, ratio
 
 RESULTS = Path(__file__).parent / "results" / "inner_values.md"
 NETWORKS = ("resnet18", "resnet50")
@@ -50,11 +50,8 @@ def _row(name: str, composite: str) -> str:
         programs[stage] = program(onnxlrp.convert(source, composite, **ends).to_proto().SerializeToString(), x)
     seconds = in_turns(programs, ROUNDS, time.process_time)
     forward = statistics.median(seconds["source"]) * 1e3
-    ratios = (
-        statistics.median(a / b for a, b in zip(seconds[key], seconds["source"], strict=True))
-        for key in (*STAGES, "whole")
-    )
-    cells = [network.title, f"`{composite}`", f"{forward:.1f}", *(f"{ratio:.2f}" for ratio in ratios)]
+    cells = [network.title, f"`{composite}`", f"{forward:.1f}"]
+    cells += [f"{ratio(seconds[key], seconds['source']):.2f}" for key in (*STAGES, "whole")]
     return f"| {' | '.join(cells)} |"
 
 

@@ -19,7 +19,7 @@ import onnxruntime
 import onnxlrp
 from tools.benchmark import models
 from tools.benchmark.environment import ROOT
-from tools.benchmark.timing import in_turns
+from tools.benchmark.timing import in_turns, ratio
 
 RESULTS = Path(__file__).parent / "results" / "methods.md"
 NETWORKS = (
@@ -50,12 +50,13 @@ def _row(name: str) -> str:
         programs[composite] = program(explained.SerializeToString(), x)
     seconds = in_turns(programs, ROUNDS, time.process_time)
 
-    def ratio(over: str, under: str, times: int = 1) -> str:
-        return f"{statistics.median(a / b for a, b in zip(seconds[over], seconds[under], strict=True)) / times:.2f}"
+    def times_as_long(over: str, under: str, count: int = 1) -> str:
+        return f"{ratio(seconds[over], seconds[under]) / count:.2f}"
 
     forward = statistics.median(seconds["source"]) * 1e3
-    cells = [network.title, f"{forward:.1f}", *(ratio(c, "source") for c in COMPOSITES)]
-    cells += [ratio("deep_lift", "epsilon"), ratio("integrated_gradients(steps=32)", "gradient", 32)]
+    cells = [network.title, f"{forward:.1f}", *(times_as_long(c, "source") for c in COMPOSITES)]
+    cells += [times_as_long("deep_lift", "epsilon")]
+    cells += [times_as_long("integrated_gradients(steps=32)", "gradient", 32)]
     return f"| {' | '.join(cells)} |"
 
 

@@ -22,7 +22,7 @@ import onnxlrp
 from tools.benchmark import models
 from tools.benchmark.environment import ROOT
 from tools.benchmark.methods import model_bytes, program
-from tools.benchmark.timing import in_turns
+from tools.benchmark.timing import in_turns, ratios
 
 RESULTS = Path(__file__).parent / "results" / "stabilisers.md"
 BUNDLED = ("digits_cnn", "pictures_resnet", "coins_unet")
@@ -106,8 +106,8 @@ def _times(name: str, batch: int) -> list[str]:
     seconds = in_turns(programs, ROUNDS, time.process_time)
     cells = {}
     for composite in asked:
-        ratios = [a / b for a, b in zip(seconds[composite], seconds["source"], strict=True)]
-        cells[composite] = f"{statistics.median(ratios):.2f} ({min(ratios):.2f}–{max(ratios):.2f})"
+        found = ratios(seconds[composite], seconds["source"])
+        cells[composite] = f"{statistics.median(found):.2f} ({min(found):.2f}–{max(found):.2f})"
     print(network.title, cells, flush=True)
     pairs = zip(asked[::2], asked[1::2], strict=True)
     named = zip(COMPOSITES, pairs, strict=True)
