@@ -14,7 +14,7 @@ from pathlib import Path
 import onnxlrp
 from onnxlrp.errors import OnnxLrpError
 from onnxlrp.evaluation.evaluation_result import Evaluation
-from tools.evaluation.suite_page import page, row
+from tools.evaluation.suite_page import OTHERS, page, row
 from tools.evaluation.suite_subjects import SUBJECTS, Part, Subject
 
 RESULTS = Path(__file__).parent / "suite.md"
@@ -32,16 +32,9 @@ PRESETS = (
     "excitation_backprop",
     "attn_lrp",
     "cp_lrp",
-    "deep_lift",
-    "integrated_gradients",
-    "guided_backprop",
-    "grad_cam",
-    "layer_cam",
-    "attention_rollout",
-    "smooth_grad(samples=16, sigma={noise})",
+    *OTHERS,
 )
-"""Composites beside gradient × input, occlusion and a random order. The box holds the rows that are measured, and the
-noise is 15 % of its width, as Smilkov et al. 2017 advise."""
+"""Composites beside gradient × input, occlusion and a random order; the box holds the rows that are measured."""
 
 
 def main(arguments: Sequence[str]) -> None:

@@ -15,17 +15,17 @@ from tools.evaluation.suite_subjects import Subject
 AUTO = "auto"
 ENDS = ("occlusion", "random")
 """Ends of the scale."""
-NOT_PRESETS = (
-    *ENDS,
+OTHERS = (
     "deep_lift",
     "integrated_gradients",
     "guided_backprop",
     "grad_cam",
     "layer_cam",
     "attention_rollout",
-    "smooth_grad",
+    "smooth_grad(samples=16, sigma={noise})",
 )
-"""Columns that stand there for comparison alone: neither presets of LRP nor gradient × input."""
+"""Methods that stand there for comparison alone: neither presets of LRP nor gradient × input. The noise is 15 % of the
+width of the box of the rows, as Smilkov et al. 2017 advise."""
 
 
 def row(subject: Subject, evaluation: Evaluation) -> str:
@@ -41,7 +41,7 @@ def row(subject: Subject, evaluation: Evaluation) -> str:
 def page(found: Mapping[Subject, Evaluation], confidence: float, minutes: float) -> str:
     """Write the whole page in Markdown."""
     names = list(dict.fromkeys(_short(name) for one in found.values() for name in one.explanations))
-    judged = [name for name in names if name not in NOT_PRESETS and name != AUTO]
+    judged = [name for name in names if name not in _unjudged()]
     pairs = sum(name in map(_short, one.explanations) for one in found.values() for name in judged)
     above = [line for subject, one in found.items() for line in _above(subject, one)]
     others = [name for name in names if name != AUTO]
@@ -119,7 +119,7 @@ def _above(subject: Subject, one: Evaluation) -> list[str]:
     lines = []
     for full in one.explanations:
         apart, name = one.difference(full, AUTO), _short(full)
-        if name not in NOT_PRESETS and full != AUTO and apart.better == full:
+        if name not in _unjudged() and apart.better == full:
             lines.append(f"- `{subject.folder}`: `{name}` by {_gap(one, apart)}")
     return lines
 
@@ -128,6 +128,11 @@ def _gap(one: Evaluation, difference: Difference) -> str:
     return f"{difference.mean:.2g} ({difference.mean / abs(one.figure(AUTO).mean):.1%})"
 
 
+def _unjudged() -> set[str]:
+    """Name the columns that are no presets and not gradient × input."""
+    return {AUTO, *ENDS, *map(_short, OTHERS)}
+
+
 def _short(name: str) -> str:
-    """Leave the bounds of boxes out."""
-    return name.split("(low=")[0]
+    """Leave out what is fitted to a model's rows: the bounds of boxes, and the noise."""
+    return name.split("(low=")[0].split("(samples=")[0]
