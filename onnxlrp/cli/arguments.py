@@ -68,7 +68,15 @@ def _file(given: str, option: str = "--input") -> tuple[str, Path]:
     if path.exists() or ("=" not in given and path.suffix):
         return "", path
     name, file = _pair(given, option, "NAME=FILE, such as image=cat.jpg, or a FILE")
-    return name, Path(file)
+    return name, _at_home(Path(file))
+
+
+def _at_home(path: Path) -> Path:
+    """Replace a leading `~` by the home folder, which shells leave as it is after `NAME=`."""
+    try:
+        return path if path.exists() else path.expanduser()
+    except (OSError, RuntimeError):  # There is no such user, or no home folder.
+        return path
 
 
 COMPARING = "deep_lift(baseline='input')"
