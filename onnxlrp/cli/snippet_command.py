@@ -53,10 +53,9 @@ def about_running(written: Path) -> tuple[list[str], str]:
 def _hidden(names: Sequence[str]) -> str:
     if not names:
         return ""
-    inputs, they, ordinary = (
-        ("input", "it", "an ordinary one") if len(names) == 1 else ("inputs", "them", "ordinary ones")
-    )
+    one = ("input", "it", "an ordinary one")
+    inputs, them, ordinary = one if len(names) == 1 else ("inputs", "them", "ordinary ones")
     return (
-        f"only ONNX Runtime for Python, C, C++ and C# takes the optional {inputs} {listed(names)}: Node.js ignores what "
-        f"is fed for {they} without an error, others refuse {they}; --target-input required makes {they} {ordinary}"
+        f"only ONNX Runtime for Python, C, C++ and C# takes the optional {inputs} {listed(names)}: Node.js ignores "
+        f"what is fed for {them} without an error, others refuse {them}; --target-input required makes {them} {ordinary}"
     )
