@@ -57,5 +57,6 @@ def _hidden(names: Sequence[str]) -> str:
     inputs, them, ordinary = one if len(names) == 1 else ("inputs", "them", "ordinary ones")
     return (
         f"only ONNX Runtime for Python, C, C++ and C# takes the optional {inputs} {listed(names)}: Node.js ignores "
-        f"what is fed for {them} without an error, others refuse {them}; --target-input required makes {them} {ordinary}"
+        f"what is fed for {them} without an error, others refuse {them}; --target-input required makes {them} "
+        f"{ordinary}"
     )
