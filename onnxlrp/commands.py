@@ -412,15 +412,16 @@ def report(
     `asked` holds the other fields of a `ReportRequest`.
     """
     data = _read_data(model, given, how)
+    names = names_of_classes(labels, open_model(model), model)
     request = ReportRequest(
         model=model,
         data=data.arrays,
-        labels=names_of_classes(labels, open_model(model), model),
+        labels=names,
         tokenizer=data.tokenizer,
         originals=data.originals,
         pixels=data.pixels,
         files=data.files,
-        **asked,
+        **{**asked, "target": class_names.classes_of(asked["target"], lambda: names)},
     )
     return list(write_report(request, out).notes)
 

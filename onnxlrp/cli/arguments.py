@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -57,17 +58,20 @@ def files_and_texts(
     """Read `--input`, `--text`, `--tokenizer` and `--id`."""
     from onnxlrp.runtime.cli_inputs import CliInputs
 
-    files = [_file(one) for one in inputs]
+    files = [named_file(one) for one in inputs]
     words = [_pair(one, "--text", "NAME=TEXT, such as input_ids='A text.'") for one in texts]
     return CliInputs(files, words, tokenizer, ids)
 
 
-def _file(given: str, option: str = "--input") -> tuple[str, Path]:
+def named_file(given: str, option: str = "--input") -> tuple[str, Path]:
     """Parse `NAME=FILE`, or a file alone, whose name is "": one that exists, or that has a suffix and no `=`."""
     path = Path(given)
     if path.exists() or ("=" not in given and path.suffix):
         return "", path
-    name, file = _pair(given, option, "NAME=FILE, such as image=cat.jpg, or a FILE")
+    form = "NAME=FILE, such as image=cat.jpg, or a FILE"
+    if "=" not in given:
+        raise typer.BadParameter(f"there is no file or folder {given!r:.80}: give {form}", param_hint=option)
+    name, file = _pair(given, option, form)
     return name, _at_home(Path(file))
 
 
@@ -87,7 +91,7 @@ def references_of(values: Sequence[str]) -> Any:
     """Read `--reference`."""
     from onnxlrp.runtime.cli_inputs import CliInputs
 
-    return CliInputs([_file(one, "--reference") for one in values])
+    return CliInputs([named_file(one, "--reference") for one in values])
 
 
 def read_samples(
@@ -105,16 +109,21 @@ def read_samples(
 
 
 def measured_on(
-    target: Sequence[int], position: Sequence[int], element: Sequence[str], baseline: str
+    target: Sequence[str], position: Sequence[int], element: Sequence[str], baseline: str
 ) -> dict[str, Any]:
     """Collect the arguments of `onnxlrp.evaluate` and `onnxlrp.tune` that name the scores and the baseline."""
-    chosen = usage(elements, element, "--element") or list(target)
+    chosen = usage(elements, element, "--element") or [int(one) if is_number(one) else one for one in target]
     return {
         "target": _one_or_all(chosen),
         "position": _one_or_all(list(position)),
         "target_kind": "element" if element else "token" if position else "class",
         "baseline": _number_or_name(baseline),
     }
+
+
+def is_number(text: str) -> bool:
+    """Decide whether a text is a whole number, such as that of a class."""
+    return re.fullmatch(r"\s*[+-]?\d{1,19}\s*", text) is not None
 
 
 def _one_or_all(values: list[Any]) -> Any:

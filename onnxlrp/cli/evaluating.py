@@ -18,6 +18,7 @@ from onnxlrp.cli.command_options import (
     Elements,
     Files,
     Force,
+    Ids,
     Json,
     Model,
     OutputName,
@@ -40,6 +41,7 @@ def evaluate(
     input: Files = [],  # noqa: B006
     text: Texts = [],  # noqa: B006
     tokenizer: TokenizerFile = None,
+    id: Ids = [],  # noqa: B006
     composite: Annotated[
         list[str],
         typer.Option(metavar="NAME|FILE", help="Composite to compare, several times (default: auto and presets)."),
@@ -84,7 +86,7 @@ def evaluate(
     """Measure explanations on data: the score as parts called relevant are removed, beside random and occlusion."""
     from onnxlrp import commands
 
-    given, how = read_samples(input, text, tokenizer, preprocess)
+    given, how = read_samples(input, text, tokenizer, preprocess, id)
     for one in composite:
         conversion(one, [], output, [])
     _check_plot(plot, force, model, [*(path for _, path in given.inputs), *([] if mask is None else [mask])])

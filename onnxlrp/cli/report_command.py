@@ -26,6 +26,7 @@ from onnxlrp.cli.command_options import (
     Elements,
     Files,
     Force,
+    Ids,
     Json,
     Model,
     OutputName,
@@ -47,6 +48,7 @@ def report(
     input: Files = [],  # noqa: B006
     text: Texts = [],  # noqa: B006
     tokenizer: TokenizerFile = None,
+    id: Ids = [],  # noqa: B006
     out: Annotated[Path, typer.Option("-o", "--out", metavar="OUT", help="The page to write, .html.")] = Path(
         "report.html"
     ),
@@ -80,7 +82,7 @@ def report(
     from onnxlrp import commands
     from onnxlrp.reporting.make_report import check_report_suffix
 
-    given, how = read_samples(input, text, tokenizer, preprocess)
+    given, how = read_samples(input, text, tokenizer, preprocess, id)
     for one in composite:
         conversion(one, [], output, [])
     others = [*background_files(background), *(file for file in (labels, tokenizer) if file is not None)]

@@ -26,6 +26,7 @@ from onnxlrp.cli.command_options import (
     Elements,
     Files,
     Force,
+    Ids,
     Json,
     Model,
     OutputName,
@@ -48,6 +49,7 @@ def tune(
     input: Files = [],  # noqa: B006
     text: Texts = [],  # noqa: B006
     tokenizer: TokenizerFile = None,
+    id: Ids = [],  # noqa: B006
     out: Annotated[
         Path | None, typer.Option("-o", "--out", metavar="OUT", help="Composite file to write: .toml.")
     ] = None,
@@ -76,7 +78,7 @@ def tune(
     """Search for the rules that explain best on data, and write them as a composite file for --composite."""
     from onnxlrp import commands
 
-    given, how = read_samples(input, text, tokenizer, preprocess)
+    given, how = read_samples(input, text, tokenizer, preprocess, id)
     for one in composite:
         conversion(one, [], output, [])
     _check_out(out, force, model, [*(path for _, path in given.inputs), *background_files(background)])
