@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import onnx_ir as ir
 
 from onnxlrp.analysis.facts import Facts, analyse
@@ -248,6 +249,10 @@ def convert(
     """
     asked = changed_options(convert, locals())
     _check_choices(initial=initial, on_unsupported=on_unsupported, precision=precision, memory=memory)
+    names = {"inputs": inputs, "relevance_at": relevance_at, "coefficients_at": coefficients_at}
+    _check_names(**names, values_at=values_at, concepts=concepts)
+    flags = {"ledger": ledger, "explain_probability": explain_probability, "interactions": interactions}
+    _check_flags(**flags, on_demand=on_demand, trees_table=trees_table, check=check)
     made_for = profile_named(profile)
     options = TargetOptions(kind_named(target), targets, made_for.form_of_targets(target_input))
     rulebook = _rulebook(composite, rules)
@@ -375,12 +380,27 @@ def _check_choices(initial: str, on_unsupported: str, precision: str, memory: st
             raise InputError(f"{name} is one of {', '.join(map(repr, known))}, not {value!r}{near}")
 
 
+def _check_names(**lists: Any) -> None:
+    """Refuse a text where names are given, which would be read letter by letter."""
+    for name, value in lists.items():
+        if isinstance(value, (str, bytes)):
+            raise InputError(f"{name} is a list of names, such as [{value!r:.80}], and not a text")
+
+
+def _check_flags(**flags: Any) -> None:
+    for name, value in flags.items():
+        if not isinstance(value, (bool, np.bool_)):
+            raise InputError(f"{name} is True or False, not {value!r:.80}")
+
+
 _Rulebook = tuple[Composite, list[tuple[str | Callable[[Step], bool], Rule]]]
 """The composite, and the overrides that are tried before it."""
 
 
 def _rulebook(composite: str | Path | Composite | Overridden, rules: Rules) -> _Rulebook:
     chosen = parse_composite(composite)
+    if any(isinstance(one, str) or not isinstance(one, Sequence) or len(one) != 2 for one in rules):
+        raise InputError("rules is a list of pairs, each of a pattern and a rule, such as [('Conv', 'ZPlus')]")
     overrides = [(p, parse_rule(r) if isinstance(r, str) else r) for p, r in rules]
     if isinstance(chosen, Overridden):
         return chosen.base, [*overrides, *chosen.rules]
