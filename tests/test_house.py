@@ -149,7 +149,7 @@ RUNNING = {
         "late_names",
         "printable",
     },
-    # Evaluation converts and runs; only the face, the command line and its commands import it.
+    # Evaluation converts and runs; only the face and the command line import it.
     "evaluation": {
         "convert",
         "explained",
@@ -281,8 +281,8 @@ def test_who_imports_whom(room):
 
 
 def test_every_room_has_its_place():
-    """A new folder or module must say where it stands. The command line, its commands and the demo stand above all."""
-    assert set(rooms()) == {*LINE, *LEAVES, *RUNNING, "__init__", "__main__", "cli", "commands", "demo"}
+    """A new folder or module must say where it stands. The command line and the demo stand above all."""
+    assert set(rooms()) == {*LINE, *LEAVES, *RUNNING, "__init__", "__main__", "cli", "demo"}
 
 
 def test_importing_the_package_loads_no_runtime():
