@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from onnxlrp.cli.arguments import print_json
 from onnxlrp.runtime import Explainer, Explanation, text
+from onnxlrp.runtime.cautions import Caution
 from onnxlrp.runtime.cli_inputs import Data
 from onnxlrp.runtime.joined import join
 from onnxlrp.runtime.recorder import dated
@@ -122,18 +124,23 @@ def _given(value: Any) -> Any:
     return None if not value else value[0] if len(value) == 1 else np.array(value)
 
 
-def save(done: ExplainedSamples, path: Path, with_date: bool = False) -> None:
-    """Write the explanation in the format of the path's suffix, perhaps with the date in its record."""
-    material = saving.Material(
-        dated(done.explanation) if with_date else done.explanation,
-        inputs=done.data.arrays,
-        samples=done.samples,
-        title=done.title,
-    )
-    saving.save(material, path)
+def hand_out(
+    done: ExplainedSamples, cautions: Iterable[Caution], out: Path | None, as_json: bool, with_date: bool
+) -> None:
+    """Write the explanation to a file if one is named, perhaps with the date in its record, and print it."""
+    if out is not None:
+        explanation = dated(done.explanation) if with_date else done.explanation
+        saving.save(saving.Material(explanation, done.data.arrays, done.samples, done.title), out)
+    if as_json:
+        written = {"written": None if out is None else str(out)}
+        print_json({**_as_json(done), "cautions": explanation_json.cautions_json(cautions), **written})
+        return
+    _show(done)
+    if out is not None:
+        terminal.say(f"wrote {out}")
 
 
-def show(done: ExplainedSamples) -> None:
+def _show(done: ExplainedSamples) -> None:
     """Print the explained samples with their most relevant features."""
     samples = done.samples
     terminal.say(f"{done.title}, {done.explainer.providers[0]}")
@@ -156,8 +163,7 @@ def show(done: ExplainedSamples) -> None:
         terminal.show(tables.ledger_table(done.explanation.ledger, _TOP_STEPS))
 
 
-def as_json(done: ExplainedSamples) -> dict[str, Any]:
-    """Convert an explanation for a program that reads JSON."""
+def _as_json(done: ExplainedSamples) -> dict[str, Any]:
     interface = done.explainer.interface
     return explanation_json.plain(
         {

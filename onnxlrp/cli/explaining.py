@@ -14,7 +14,6 @@ from onnxlrp.cli.arguments import (
     COMPARING,
     background_files,
     conversion,
-    print_json,
     read_samples,
     references_of,
     refuse_overwriting,
@@ -73,26 +72,14 @@ def explain(
     from onnxlrp.runtime.cli_inputs import load
     from onnxlrp.runtime.reading import open_model
     from onnxlrp.view import saving
-    from onnxlrp.view.explanation_json import cautions_json
     from onnxlrp.view.record_files import files_written
 
     given, how = read_samples(input, text, tokenizer, preprocess, id)
     asked = AskedTarget(target, position, element, weights, at, box, mask, channel)
     compared = references_of(reference)
     options = conversion(composite if composite != "auto" or not reference else COMPARING, rule, output, [], background)
-    many = out is not None and not out.suffix
-    if reference and channel:
-        raise typer.BadParameter("it is not for a comparison with --reference", param_hint="--channel")
-    if reference and (many or asked.is_place):
-        raise typer.BadParameter("it is not for a folder of results, nor for a place", param_hint="--reference")
-    if batch_size is not None and not many and (out is None or out.suffix.lower() not in (".csv", ".parquet")):
-        raise typer.BadParameter(
-            "it is for a folder or a table of results: -o DIR, .csv, .parquet", param_hint="--batch-size"
-        )
-    if date and (many or out is None):
-        raise typer.BadParameter("it is for one file of results, such as -o map.png", param_hint="--date")
-    if many and asked.is_place:
-        raise typer.BadParameter("it is for one file of results, such as -o map.png", param_hint="--at")
+    many = _is_folder(out)
+    _check_together(asked, out, bool(reference), batch_size, date)
     if out is not None and not many:
         others = [*asked.files, *(file for file in (labels, tokenizer) if file is not None)]
         others += [*background_files(background), *(file for _, file in compared.inputs)]
@@ -115,32 +102,38 @@ def explain(
         chosen = asked.arguments(names)
     if data is None:
         to = {"batch_size": batch_size, "to": out, "preprocess": preprocess, "explain": not no_explain}
-        with terminal.cautions_heard() as cautions:
-            results = explaining_folders.explain_many(made, model, given, chosen, provider, **to)
-        if as_json:
-            about = {"written": str(out), "samples": results.done, "batch_size": results.batch_size}
-            print_json({**about, "cautions": cautions_json(cautions)})
-        else:
-            explaining_folders.show_many(results)
-        return
-    if no_explain:
+        explaining_folders.explain_folder(made, model, given, chosen, provider, as_json, **to)
+    elif no_explain:
         predicting.predict(made, data, chosen, provider, as_json)
-        return
-    if out is not None and not reference and not asked.is_place and explaining_rows.are_many(data, out):
+    elif out is not None and not reference and not asked.is_place and explaining_rows.are_many(data, out):
         explaining_rows.explain_rows(made, data, chosen, provider, out, batch_size, as_json, date)
-        return
-    with terminal.progress("running the model"), terminal.cautions_heard() as cautions:
-        compared_with = given_files.read_reference(compared, data, how)
-        done = explained_samples.explain(made, data, chosen, names, provider, words, out, compared_with)
-    if out is not None:
-        explained_samples.save(done, out, date)
-    if as_json:
-        written = {"written": None if out is None else str(out)}
-        print_json({**explained_samples.as_json(done), "cautions": cautions_json(cautions), **written})
     else:
-        explained_samples.show(done)
-        if out is not None:
-            terminal.say(f"wrote {out}")
+        with terminal.progress("running the model"), terminal.cautions_heard() as cautions:
+            compared_with = given_files.read_reference(compared, data, how)
+            done = explained_samples.explain(made, data, chosen, names, provider, words, out, compared_with)
+        explained_samples.hand_out(done, cautions, out, as_json, date)
+
+
+def _check_together(asked: AskedTarget, out: Path | None, compared: bool, batch_size: int | None, date: bool) -> None:
+    """Refuse, as wrong usage, options that do not go together; `compared` is True with a reference."""
+    many = _is_folder(out)
+    if compared and asked.channel:
+        raise typer.BadParameter("it is not for a comparison with --reference", param_hint="--channel")
+    if compared and (many or asked.is_place):
+        raise typer.BadParameter("it is not for a folder of results, nor for a place", param_hint="--reference")
+    if batch_size is not None and not many and (out is None or out.suffix.lower() not in (".csv", ".parquet")):
+        raise typer.BadParameter(
+            "it is for a folder or a table of results: -o DIR, .csv, .parquet", param_hint="--batch-size"
+        )
+    if date and (many or out is None):
+        raise typer.BadParameter("it is for one file of results, such as -o map.png", param_hint="--date")
+    if many and asked.is_place:
+        raise typer.BadParameter("it is for one file of results, such as -o map.png", param_hint="--at")
+
+
+def _is_folder(out: Path | None) -> bool:
+    """Decide whether results go to a folder, a file a batch."""
+    return out is not None and not out.suffix
 
 
 def _converted(model: Path, opened: Any, asked: AskedTarget, samples: int, options: dict[str, Any]) -> Any:

@@ -8,21 +8,42 @@ from pathlib import Path
 from typing import Any
 
 from onnxlrp import runtime
+from onnxlrp.cli.arguments import print_json
 from onnxlrp.cli.explained_samples import chosen_targets
 from onnxlrp.errors import InputError
 from onnxlrp.runtime import Explainer, text
 from onnxlrp.runtime.cli_inputs import CliInputs
 from onnxlrp.runtime.unnamed_files import spread
 from onnxlrp.view import terminal
+from onnxlrp.view.explanation_json import cautions_json
 
 
-def explain_many(
+def explain_folder(
+    model: Any,
+    source: Path,
+    given: CliInputs,
+    asked: Mapping[str, Any],
+    names: Sequence[str],
+    as_json: bool,
+    **options: Any,
+) -> None:
+    """Explain samples batch by batch, write the results to a folder, and print what was written.
+
+    `source` is the model's file, or the file that it was converted from; `names` are those of providers, and `options`
+    those of `Explainer.map`.
+    """
+    with terminal.cautions_heard() as cautions:
+        results = _explain_many(model, source, given, asked, names, **options)
+    if as_json:
+        about = {"written": str(options["to"]), "samples": results.done, "batch_size": results.batch_size}
+        print_json({**about, "cautions": cautions_json(cautions)})
+    else:
+        _show(results)
+
+
+def _explain_many(
     model: Any, source: Path, given: CliInputs, asked: Mapping[str, Any], names: Sequence[str], **options: Any
 ) -> runtime.Results:
-    """Run an explained model batch by batch, and write the results to a folder.
-
-    `source` is the model's file, or the file that it was converted from; `options` are those of `Explainer.map`.
-    """
     explainer = Explainer(model, list(names) or None, given.tokenizer or text.beside(source))
     found = spread(given.inputs, explainer.inputs, explainer.columns, given.ids)
     inputs: dict[str, Any] = {}
@@ -42,7 +63,7 @@ def explain_many(
         raise
 
 
-def show_many(results: runtime.Results) -> None:
+def _show(results: runtime.Results) -> None:
     """Print the names and shapes of the arrays that were written."""
     terminal.say(f"wrote {results.done} samples to {results.folder}, a batch a file:")
     if results.samples == 1:
