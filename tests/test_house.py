@@ -65,6 +65,7 @@ LEAVES = (
     "targets",
     "trees",
     "wire",
+    "written_calls",
     "_version",
 )
 LEAF_IMPORTS = {
@@ -73,10 +74,11 @@ LEAF_IMPORTS = {
     "trees": {"graph", "errors", "memory", "reprs", "wire"},
     "late_names": {"near_names"},
     "wire": set(),
+    "written_calls": {"errors", "near_names"},
     "reductions": {"errors", "near_names"},
     "rule_language": set(),
-    "rules": {"rule_language", "errors", "near_names", "reprs"},
-    "composites": {"rules", "errors", "near_names", "reprs"},
+    "rules": {"rule_language", "errors", "reprs", "written_calls"},
+    "composites": {"rules", "errors", "near_names", "reprs", "written_calls"},
     "memory": {"errors"},
     "collector": set(),
     "printable": set(),

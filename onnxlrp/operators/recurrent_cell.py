@@ -108,7 +108,7 @@ class Cell:
         op, lengths = self.op, self.call.input(LENGTHS)
         if lengths is None:
             return None
-        times = op.Range(op.ints_scalar(0), op.Squeeze(self.steps, op.ints([0])), op.ints_scalar(1))
+        times = op.count_up(self.steps)
         inside = op.Less(
             op.Unsqueeze(times, op.ints([1])), op.Unsqueeze(op.cast(lengths, ir.DataType.INT64), op.ints([0]))
         )
