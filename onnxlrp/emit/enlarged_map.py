@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import onnx_ir as ir
 
-from onnxlrp.emit.context import shaped
 from onnxlrp.graph.builder import Builder
+from onnxlrp.graph.call import shaped
 from onnxlrp.operators import interpolation
 from onnxlrp.plan.steps import ActivationMap
 from onnxlrp.plan.traced_axes import Traced
