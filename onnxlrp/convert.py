@@ -14,6 +14,7 @@ from onnxlrp.emit.emit import Request, emit
 from onnxlrp.errors import InputError
 from onnxlrp.explained import Explained
 from onnxlrp.finish.description import describe
+from onnxlrp.finish.in_slices import Sliced
 from onnxlrp.finish.on_demand import Switch
 from onnxlrp.finish.tidy import tidy
 from onnxlrp.graph.misses import asking
@@ -22,6 +23,7 @@ from onnxlrp.near_names import did_you_mean
 from onnxlrp.plan import Plan
 from onnxlrp.plan.asked_interactions import ask_interactions
 from onnxlrp.plan.asked_reductions import ask_reductions
+from onnxlrp.plan.asked_slices import ask_slices
 from onnxlrp.plan.concept_axes import decide_concepts
 from onnxlrp.plan.inner_values import inner_values, named_value, patched_values
 from onnxlrp.plan.plan_model import Rules, plan_model
@@ -63,6 +65,7 @@ def convert(
     on_demand: bool = False,
     reduce: str | Mapping[str, str] | None = None,
     profile: Literal["onnxruntime", "portable"] = "onnxruntime",
+    memory: Literal["normal", "low"] = "normal",
     concepts: Sequence[str] = (),
     trees_table: bool = True,
     check: bool = False,
@@ -153,6 +156,11 @@ def convert(
         docs/portability.md lists what. The model is brought to opset 17 where its operators exist there, ZipMaps are
         dropped, and `target_input="optional"` becomes `"required"`, because some runtimes ignore what is fed to an
         input with a default; notes of the plan say so.
+    memory
+        `"normal"` (default), or `"low"`, which computes relevance for some samples of a batch at a time, with the
+        forward pass once more, in a Loop: a large batch then needs little more memory than in the source, for a
+        ResNet-50 1.4 times the time. Only for models with a batch of any size on axis 0, whose samples do not depend
+        on each other: relevance is NaN where the output of a slice is not that of the whole batch.
     trees_table
         True (default) lets tables of tree ensembles add up to 16 MB to the file, which make small ensembles about twice
         as fast; False computes everything in the graph.
@@ -222,7 +230,7 @@ def convert(
     ```
     """
     asked = changed_options(convert, locals())
-    _check_choices(initial=initial, on_unsupported=on_unsupported, precision=precision)
+    _check_choices(initial=initial, on_unsupported=on_unsupported, precision=precision, memory=memory)
     made_for = profile_named(profile)
     options = TargetOptions(kind_named(target), targets, made_for.form_of_targets(target_input))
     work = plan_model(
@@ -270,12 +278,15 @@ def convert(
         inner_map=plan.inner_map,
         stops_at=ends,
     )
+    counted, kept = reached or list(question.inputs) or list(graph.inputs), [*inner, *patched, *shown]
+    slices = ask_slices(memory, question, counted, kept, made_for)
     unique = Names(graph).unique
     emitted = emit(work.op, facts, plan, request, unique)
     switch = Switch(unique("explain"), options.target_input == "required") if on_demand else None
     told = asked | told_background(work.background)
     interface = describe(work.source, plan, emitted, request, told, None if switch is None else switch.name)
-    plan.notes += tidy(work.source, work.op, interface.to_metadata(), switch)
+    sliced = None if slices is None else Sliced(slices, emitted.ledger, may_cut_outputs=switch is None)
+    plan.notes += tidy(work.source, work.op, interface.to_metadata(), switch, sliced)
     explained = Explained(plan, interface, tuple(plan.notes), work.source)
     if check:
         runnable = ir.serde.serialize_model(model) if isinstance(model, ir.Model) else model
@@ -337,11 +348,12 @@ def inspect(
     return work.plan
 
 
-def _check_choices(initial: str, on_unsupported: str, precision: str) -> None:
+def _check_choices(initial: str, on_unsupported: str, precision: str, memory: str) -> None:
     for name, value, known in (
         ("initial", initial, ("output", "one")),
         ("on_unsupported", on_unsupported, ("error", "stop")),
         ("precision", precision, ("float32", "model")),
+        ("memory", memory, ("normal", "low")),
     ):
         if value not in known:
             near = did_you_mean(value, known)
