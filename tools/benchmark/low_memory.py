@@ -79,8 +79,9 @@ def _page(rows: Sequence[str]) -> str:
         f"{onnxruntime.__version__}, ε, a batch of {BATCH}, one thread.",
         "",
         "Memory is the growth of a process in MB, weights included, for source / explained / `memory=\"low\"`. "
-        "Times are processor time, medians of rounds; in brackets the least and the largest ratio. The difference is "
-        "the largest one of relevance, by the largest relevance. The last column says how often a forward pass is computed.",
+        "Times are processor time, medians of rounds; in brackets the least and the largest ratio. "
+        "The difference is the largest one of relevance, by the largest relevance. "
+        "The last column says how often a forward pass is computed.",
         "",
         "| network | memory, MB | explained / source | low / source | time: explained / source | low / source | "
         "low / explained | difference | forward pass |",
