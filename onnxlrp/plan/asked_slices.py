@@ -55,8 +55,8 @@ def ask_slices(
     joined = [node for node in graph.all_nodes() if node.op_type in _ROUNDS_TOGETHER]
     if joined:
         raise InputError(
-            f"memory='low' computes some samples at a time, and {joined[0].op_type} {joined[0].name!r} rounds all samples "
-            "of a batch together: give fewer samples in a call, or convert the model before it was quantised"
+            f"memory='low' computes some samples at a time, and {joined[0].op_type} {joined[0].name!r} rounds all "
+            "samples of a batch together: give fewer in a call, or convert the model before it was quantised"
         )
     fixed = [value for value in (*inputs, question.output) if not _is_open(value)]
     if fixed:
