@@ -50,5 +50,5 @@ def test_numbers_and_switches_of_numpy():
 @pytest.mark.parametrize("suffix", [".npz", ".csv", ".json"])
 def test_a_folder_that_does_not_exist(tmp_path, suffix):
     explanation = onnxlrp.Explainer(onnxlrp.convert(series()))(np.ones((1, 4), np.float32))
-    with pytest.raises(InputError, match="there is no folder '.*none'"):
+    with pytest.raises(InputError, match=r"there is no folder '.*none'"):
         explanation.save(tmp_path / "none" / f"result{suffix}")
