@@ -169,7 +169,7 @@ def _converted(cells: np.ndarray, name: str, table: NamedColumns, spec: TensorSp
     """Convert the cells of one column to an input's type, [rows]."""
     assert spec.dtype is not None
     if table.path is not None:
-        return cells_as_numbers(cells.reshape(-1, 1).copy(), dataclasses.replace(spec, name=name), table.path)[:, 0]
+        return cells_as_numbers(cells.reshape(-1, 1), dataclasses.replace(spec, name=name), table.path)[:, 0]
     if spec.dtype.kind == "O":
         return cells.astype(object)
     other = f", and input {spec.name!r} takes {spec}"
