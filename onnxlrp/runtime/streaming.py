@@ -133,7 +133,8 @@ def store(explainer: Explainer, batches: Batches, folder: Path, progress: bool, 
         missing = [i for i, span in enumerate(spans) if not results.is_done(output, span, functools.partial(mark, i))]
         for index, explanation in explain_batches(explainer, batches, progress, missing, note, explain):
             arrays = _arrays(explanation, explainer.interface.relevance)
-            arrays[KEY] = np.array(recorder_of(explanation).record(hash_of_arrays(arrays)).to_text())
+            recorder = recorder_of(explanation)
+            arrays[KEY] = np.array(recorder.record(hash_of_arrays(arrays, recorder.hashed())).to_text())
             results.write(output, spans[index], marks.pop(index), arrays)
     return output
 
