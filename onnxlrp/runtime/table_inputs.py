@@ -55,21 +55,26 @@ def read_table(path: Path, spec: TensorSpec) -> tuple[np.ndarray, tuple[str, ...
     return _shaped(cells_as_numbers(cells, spec, path), spec, path), columns
 
 
-def named_rows(path: Path) -> tuple[list[str] | None, list[list[str]]]:
-    """Read the cells of a .csv file as text, with the names in its first row; None for the names if that row holds
+def named_rows(text: str, path: Path) -> tuple[list[str] | None, list[list[str]]]:
+    """Read the cells of the text of a .csv file, with the names in its first row; None for the names if that row holds
     numbers only.
 
-    Raises InputError if the file is empty, or if its rows differ in length.
+    Raises InputError if the text is empty, or if its rows differ in length.
     """
-    rows = list(_rows(read_text(path), path))
+    rows = list(_rows(text, path))
     if not rows:
         raise InputError(f"'{escaped(path)}' is empty")
-    if all(_is_missing(cell) or _is_number(cell) for cell in rows[0]):
+    if are_no_names(rows[0]):
         return None, rows
     lengths = {len(row) for row in rows}
     if len(lengths) > 1 or len(rows) == 1:
         raise InputError(f"'{escaped(path)}' is no table: its rows differ in length, or there are none")
     return [cell.strip() for cell in rows[0]], rows[1:]
+
+
+def are_no_names(row: Sequence[str]) -> bool:
+    """Decide whether a first row holds numbers and missing values only, so that it names no columns."""
+    return all(_is_missing(cell) or _is_number(cell) for cell in row)
 
 
 def read_lines(path: Path, spec: TensorSpec) -> np.ndarray:
@@ -120,14 +125,14 @@ def read_text(path: Path) -> str:
 
 
 def _rows(text: str, path: Path) -> Iterator[list[str]]:
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=_delimiter(text))
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter_of(text))
     try:
         yield from (row for row in reader if any(map(str.strip, row)))
     except csv.Error as error:
         raise InputError(f"'{escaped(path)}' is no table: {error}") from error
 
 
-def _delimiter(text: str) -> str:
+def delimiter_of(text: str) -> str:
     """Choose the first of tab, semicolon and comma that all lines hold equally often, else the one most frequent in the
     first.
 
@@ -191,8 +196,13 @@ def cells_as_numbers(cells: np.ndarray, spec: TensorSpec, path: Path) -> np.ndar
     numbers = _all_numbers(cells.reshape(-1).tolist(), dtype)
     if numbers is None:
         numbers = _each_number(cells, spec, path)
+    return in_type(numbers.reshape(cells.shape), spec.name, dtype, path)
+
+
+def in_type(numbers: np.ndarray, name: str, dtype: np.dtype, path: Path) -> np.ndarray:
+    """Cast numbers of a file to the type of an input. Raises InputError if one is too large for it."""
     try:
-        return cast(numbers.reshape(cells.shape), spec.name, dtype)
+        return cast(numbers, name, dtype)
     except InputError as error:
         raise InputError(f"'{escaped(path)}': {error}") from error
 
