@@ -122,7 +122,7 @@ def about(explainer: Explainer, batches: Batches, explain: bool = True) -> dict[
     """Describe everything but the data of single batches that results depend on."""
     return {
         "format": results.FORMAT,
-        **explainer.identity(batches.read(0).inputs),
+        **explainer.identity(batches.first()),
         "composite": explainer.interface.composite,
         "output": explainer.explained_output,
         "samples": batches.count,

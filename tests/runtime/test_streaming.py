@@ -394,3 +394,22 @@ def test_a_table_goes_in_large_batches(linear):
     rows = np.ones((300, 3), np.float32)
     assert [len(one.target) for one in Explainer(linear).map(rows)] == [256, 44]
     assert [len(one.target) for one in Explainer(linear).map(rows, 200)] == [200, 100]
+
+
+def test_what_a_folder_is_told_of_its_data_takes_one_sample(linear, tmp_path):
+    """The first batch is read once, as all others are."""
+    read = []
+
+    class Noted:
+        shape, ndim = (8, 3), 2
+
+        def __len__(self):
+            return 8
+
+        def __getitem__(self, span):
+            read.append((span.start, span.stop))
+            return X[span]
+
+    Explainer(linear).map({"x": Noted()}, 4, to=tmp_path / "out")
+    assert read.count((0, 1)) == 1
+    assert sorted({*read}) == [(0, 1), (0, 4), (4, 8)]

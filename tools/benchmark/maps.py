@@ -33,7 +33,7 @@ from tools.trees import forests
 RESULTS = Path(__file__).parent / "results" / "maps.md"
 BATCH, ROWS_AT_ONCE = 16, 256
 """Samples in a batch: pictures, and rows of a table."""
-TREES, LEAVES = 100, 31
+TREES, LEAVES = 30, 31
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,9 +57,9 @@ def main(given: Sequence[str] | None = None) -> None:
     """Measure all tables, and write the page."""
     parser = argparse.ArgumentParser(description="Time Explainer.map over files next to bare loops of onnxruntime.")
     parser.add_argument("--network", default="resnet18", help="a network of torchvision, or an ONNX file")
-    parser.add_argument("--pictures", type=int, default=128)
+    parser.add_argument("--pictures", type=int, default=64)
     parser.add_argument("--rows", type=int, default=100_000)
-    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--out", type=Path, default=RESULTS)
     asked = parser.parse_args(given)
     warnings.simplefilter("ignore", ExplanationWarning)
