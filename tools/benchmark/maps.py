@@ -195,7 +195,8 @@ def page(tables: Sequence[Sequence[str]], name: str, rounds: int) -> str:
         f"Medians of {rounds} rounds in which all programs of a table take turns, one thread of onnxruntime each; "
         "processor time is that of the whole process, and a ratio is the median of the rounds' ratios. A bare loop "
         "reads the same files, makes the same batches and calls `InferenceSession.run` of the same explained file, "
-        "unless the line says that it is the source.",
+        "unless the line says that it is the source. Where wall time is far above processor time, other programs used "
+        "the machine, and ratios of wall time scatter by a tenth and more.",
         "",
         f"Pictures are JPEG files of {map_data.WIDTH} × {map_data.HEIGHT} pixels, {models.find(name).title} under ε, "
         f"batches of {BATCH}. Tables are read whole by pandas or pyarrow in the bare loop, and go in batches of "
