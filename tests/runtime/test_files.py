@@ -12,6 +12,7 @@ from PIL import Image
 from onnxlrp.errors import InputError
 from onnxlrp.runtime.files import PREPROCESS, Preprocess, join, load, picture_layout
 from onnxlrp.runtime.inputs import TensorSpec
+from onnxlrp.runtime.samples import Files
 
 
 def port(dtype, *shape, name="x"):
@@ -299,3 +300,10 @@ def test_several_files_are_a_batch(picture, tmp_path):
     Image.new("RGB", (5, 5)).save(tmp_path / "other.png")
     with pytest.raises(InputError, match="no batch"):
         join([load(picture, free), load(tmp_path / "other.png", free)], free)
+
+
+def test_names_of_many_pictures_are_listed_once(picture):
+    """Every batch asks for its own, so that listing all of them each time would take a square of their number."""
+    pictures = Files([picture] * 3, port(np.float32, "N", 3, 4, 6), PREPROCESS["auto"])
+    assert pictures.names == [str(picture)] * 3
+    assert pictures.names is pictures.names
