@@ -79,6 +79,10 @@ def convert(
         Literal["onnxruntime", "portable"],
         typer.Option(help="What the file is made for: portable avoids what other runtimes lack, in a larger file."),
     ] = "onnxruntime",
+    memory: Annotated[
+        Literal["normal", "low"],
+        typer.Option(help="low computes relevance for some samples of a batch at a time, if its size is open."),
+    ] = "normal",
     share_weights: Annotated[
         bool, typer.Option("--share-weights", help="Refer to the source's external weight file.")
     ] = False,
@@ -116,6 +120,7 @@ def convert(
         target_input=target_input,
         precision=precision,
         profile=profile,
+        memory=memory,
         check=not no_check,
     )
     with terminal.progress(f"writing {out}"):

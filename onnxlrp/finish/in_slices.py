@@ -88,7 +88,7 @@ def decide_slices(source: Source, sliced: Sliced) -> Slices | None:
 
 
 def put_in_slices(source: Source, op: Builder, slices: Slices) -> None:
-    """Compute the added outputs of a finished graph in slices of the samples, and the model's own where that is safe."""
+    """Compute a finished graph's added outputs in slices of the samples, and the model's own where that is safe."""
     graph, asked = source.model.graph, slices.sliced.asked
     op.label(_RULE)
     own, added = list(graph.outputs[: len(source.outputs)]), list(graph.outputs[len(source.outputs) :])
@@ -166,7 +166,10 @@ def _same(run: Builder, ours: ir.Value, whole: ir.Value) -> ir.Value:
     ours, whole = run.Flatten(ours, axis=1), run.Flatten(whole, axis=1)
     difference = run.Where(run.Equal(ours, whole), run.number(0, ours), run.Abs(run.Sub(ours, whole)))
     most = run.ReduceMax(run.Abs(whole), run.ints([1]), keepdims=1)
-    bound = run.Add(run.Mul(most, run.number(_TOLERANCE.get(whole.dtype, 1e-3), whole)), run.number(1e-6, whole))
+    bound = run.Add(
+        run.Mul(most, run.number(_TOLERANCE.get(whole.dtype or ir.DataType.FLOAT, 1e-3), whole)),
+        run.number(1e-6, whole),
+    )
     return run.LessOrEqual(run.ReduceMax(difference, run.ints([1]), keepdims=1), bound)
 
 
@@ -200,11 +203,12 @@ def _rename(values: Iterable[ir.Value], names: Names) -> None:
     for value in values:
         value.name = names.unique(f"{value.name}_slice")
         if value.shape is not None and not value.is_initializer():
-            value.shape = ir.Shape([f"{d.value}_slice" if _is_named(d) else d for d in value.shape])
+            value.shape = ir.Shape([_own_size(size) for size in value.shape])
 
 
-def _is_named(size: int | ir.SymbolicDim) -> bool:
-    return isinstance(size, ir.SymbolicDim) and size.value is not None
+def _own_size(size: int | ir.SymbolicDim) -> int | ir.SymbolicDim:
+    is_named = isinstance(size, ir.SymbolicDim) and size.value is not None
+    return ir.SymbolicDim(f"{size}_slice") if is_named else size
 
 
 def _bytes_of_sample(nodes: Iterable[ir.Node]) -> int:

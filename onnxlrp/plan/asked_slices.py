@@ -47,7 +47,7 @@ def ask_slices(
     fixed = [value for value in (*inputs, question.output) if not _is_open(value)]
     if fixed:
         raise InputError(
-            "memory='low' computes some samples at a time, so it needs a batch of any size on axis 0; the model declares "
+            "memory='low' computes some samples at a time, so it needs a batch of any size on axis 0; the model has "
             f"{listed(f'{value.name} {_text(value)}' for value in fixed)}"
         )
     asked = AskedSlices(inputs[0], question.output)
