@@ -279,7 +279,7 @@ def convert(
         stops_at=ends,
     )
     counted, kept = reached or list(question.inputs) or list(graph.inputs), [*inner, *patched, *shown]
-    slices = ask_slices(memory, question, counted, kept, made_for)
+    slices = ask_slices(memory, graph, question, counted, kept, made_for)
     unique = Names(graph).unique
     emitted = emit(work.op, facts, plan, request, unique)
     switch = Switch(unique("explain"), options.target_input == "required") if on_demand else None
