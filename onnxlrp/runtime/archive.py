@@ -84,6 +84,15 @@ def unused(name: str, taken: Collection[str]) -> str:
     return next(one for one in names if one not in taken)
 
 
+def names_of_arrays(path: Path) -> list[str]:
+    """List the names of the arrays in an .npz file; empty if it cannot be read."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return [name.removesuffix(".npy") for name in archive.namelist()]
+    except UNREADABLE:
+        return []
+
+
 def write_npz(path: Path, arrays: Mapping[str, Any], compressed: bool = True, comment: str = "") -> None:
     """Write an .npz that `numpy.load` reads without pickle; `comment` becomes the comment of the zip archive, which
     numpy ignores."""
