@@ -18,7 +18,8 @@ def last_convolution(model: Any, composite: Any, output: str | None) -> str:
     found = next((step for step in steps if _is_convolution(step)), None)
     if found is None:
         raise InputError(
-            "the model has no convolution with several places: name an inner value by layer=, on the command line --layer"
+            "the model has no convolution with several places: name an inner value by layer= "
+            "(on the command line --layer)"
         )
     return str(found.outputs[0].name)
 
