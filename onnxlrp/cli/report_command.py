@@ -63,7 +63,7 @@ def report(
     from onnxlrp.cli.given_files import files_read, load_given, names_of_classes
     from onnxlrp.reporting.gather_report import ReportRequest
     from onnxlrp.reporting.make_report import check_report_suffix, write_report
-    from onnxlrp.runtime.class_names import classes_of
+    from onnxlrp.runtime import class_names
     from onnxlrp.runtime.reading import open_model
 
     given, how = read_samples(input, text, tokenizer, preprocess, id)
@@ -85,7 +85,7 @@ def report(
             pixels=data.pixels,
             files=data.files,
             composites=composite or None,
-            target=classes_of(chosen["target"], lambda: names),
+            target=class_names.classes_of(chosen["target"], lambda: names),
             position=chosen["position"],
             options=options,
             samples=samples,

@@ -99,7 +99,7 @@ def _load(name: str, value: Any, spec: TensorSpec, preprocess: files.Preprocess,
             return
         loaded = files.join([files.load(path, spec, preprocess) for path in paths], spec)
         read.inputs[name] = loaded.array
-        if loaded.pictures:
+        if loaded.sizes:
             read.originals[name] = paths
             read.pixels[name] = str(preprocess.for_input(spec))
             read.ids.update({name: values for name, values in file_ids(paths).items() if name not in read.ids})

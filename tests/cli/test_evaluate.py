@@ -65,6 +65,14 @@ def test_json(place):
     assert content["written"] is None
 
 
+def test_a_plot_does_not_replace_a_picture_of_a_folder_that_is_read(place):
+    image = pytest.importorskip("PIL.Image")
+    (place / "pictures").mkdir()
+    image.new("L", (12, 12)).save("pictures/a.png")
+    result = run("net.onnx", "--input", "pictures/", "--plot", "pictures/a.png", "--force")
+    assert result.exit_code == 2, result.output
+
+
 def test_a_plot_is_written_and_not_overwritten(place):
     pytest.importorskip("matplotlib")
     words = ("table.onnx", "--input", "x=rows.csv", "--composite", "auto", "--measure", "perturbation")
