@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -243,7 +243,8 @@ def convert(
     made_for = profile_named(profile)
     options = TargetOptions(kind_named(target), targets, made_for.form_of_targets(target_input))
     rulebook = _rulebook(composite, rules)
-    work = _ask(model, rulebook, output, inputs, explain_probability, background, options.kind, made_for)
+    named = {*relevance_at, *coefficients_at, *values_at, *concepts}
+    work = _ask(model, rulebook, output, inputs, explain_probability, background, options.kind, made_for, named)
     facts, plan = _plan(work, rulebook, on_unsupported, [*relevance_at, *coefficients_at])
     plan.refuse_unsupported()
     plan.notes += made_for.notes_about_targets(target_input)
@@ -396,14 +397,16 @@ def _ask(
     background: Any,
     kind: TargetKind | None = None,
     profile: Profile = ONNXRUNTIME,
+    named: Collection[str] = (),
 ) -> _Work:
-    """Read, canonicalise, and decide what is explained."""
+    """Read, canonicalise, and decide what is explained; `named` are the inner values that are asked for."""
     source = read(model)
     find_asked(source.model.graph)
     if profile.rewritten:
         replace_maps(source)
     hand_out_scores(source, output)
-    absorbed = canonicalise(source.model)
+    reads_inner = rulebook[0].map_weights is not None or rulebook[0].rolling
+    absorbed = canonicalise(source.model, kept=None if reads_inner else named)
     graph = source.model.graph
     op = ReverseBuilder(graph, unused_scope(graph, "lrp"), rulebook[0].norm.epsilon, profile=profile)
     whole = explain_probability or rulebook[0].explains_output

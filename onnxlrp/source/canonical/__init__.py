@@ -4,8 +4,9 @@ algebra in the docstring."""
 from __future__ import annotations
 
 import contextlib
+import functools
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 
 import onnx_ir as ir
 import onnx_ir.passes.common as passes
@@ -16,6 +17,7 @@ from onnxlrp.source.canonical import (
     affine,
     casts,
     concats,
+    early_rows,
     in_floats,
     one_hot_lookups,
     one_tree,
@@ -60,8 +62,10 @@ _COMPUTED_SIZE = 1 << 20
 """Largest number of elements that a result may have to be computed at all; larger ones would never be kept."""
 
 
-def canonicalise(model: ir.Model) -> dict[str, str]:
+def canonicalise(model: ir.Model, *, kept: Collection[str] | None = None) -> dict[str, str]:
     """Rewrite the model in place. Returns the inner values that no longer exist, each with the place that absorbed it.
+
+    `kept` names the inner values that keep all their rows (`early_rows`); None if all do.
 
     Requires the laws of `source.spec.READ`, ensures those of `source.spec.CANONICAL`.
     """
@@ -73,7 +77,8 @@ def canonicalise(model: ir.Model) -> dict[str, str]:
         fold(model)
         infer(model)
         fold(model)
-    absorbed |= _rewrite(model, REWRITES)[0]
+    last = () if kept is None else (functools.partial(early_rows.rewrite, kept=kept),)
+    absorbed |= _rewrite(model, (*REWRITES, *last))[0]
     remove_unused(model)
     passes.NameFixPass()(model)
     infer(model)
