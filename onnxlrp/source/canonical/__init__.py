@@ -33,6 +33,7 @@ from onnxlrp.source.canonical import (
     unroll_sequence_maps,
 )
 from onnxlrp.source.canonical.common import Rewriter
+from onnxlrp.source.canonical.folded_sizes import fold_sizes
 from onnxlrp.source.canonical.hoist_initializers import move_weights_out
 from onnxlrp.source.inference import infer
 from onnxlrp.source.loggers import quiet
@@ -79,6 +80,12 @@ def canonicalise(model: ir.Model, *, kept: Collection[str] | None = None) -> dic
         fold(model)
         infer(model)
         fold(model)
+    if fold_sizes(model):
+        # Sizes that follow from those of a Reshape to known sizes are found in the second round.
+        fold(model)
+        infer(model)
+        if fold_sizes(model):
+            fold(model)
     last = () if kept is None else (functools.partial(early_rows.rewrite, kept=kept),)
     absorbed |= _rewrite(model, (*REWRITES, *last))[0]
     remove_unused(model)
