@@ -15,17 +15,14 @@ explained = onnxlrp.convert("model.onnx", rules=[("/layer4/*", Gamma(0.1)), ("Ge
 
 from __future__ import annotations
 
-import ast
 import dataclasses
-import inspect
 import math
 from collections.abc import Mapping
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 
 from onnxlrp.errors import InputError
-from onnxlrp.near_names import did_you_mean
 from onnxlrp.reprs import Brief, changed_fields, field_text
 from onnxlrp.rule_language import (
     EVENLY,
@@ -42,6 +39,7 @@ from onnxlrp.rule_language import (
     Share,
     Term,
 )
+from onnxlrp.written_calls import call
 
 __all__ = [
     "LRP0",
@@ -367,35 +365,6 @@ RULES: Mapping[str, type[Rule]] = {
     r.__name__: r for r in (LRP0, Epsilon, Norm, Pass, Gamma, ZPlus, AlphaBeta, ZBox, WSquare, Flat)
 }
 """Rules of onnxlrp by name."""
-
-
-def call(text: str, names: Mapping[str, Any]) -> Any:
-    """Read a call of names and literals without evaluating anything: `"Gamma(0.1)"` -> `names["Gamma"](0.1)`.
-
-    Raises InputError with the known names if the text is anything else.
-    """
-    known = ", ".join(names)
-    try:
-        tree = ast.parse(text.strip(), mode="eval").body
-        function = tree.func if isinstance(tree, ast.Call) else tree
-        if not isinstance(function, ast.Name) or function.id not in names:
-            near = did_you_mean(getattr(function, "id", text), names)
-            raise InputError(f"{text!r} is not known{near}; there are: {known}")
-        positional = [ast.literal_eval(a) for a in tree.args] if isinstance(tree, ast.Call) else []
-        named = {str(k.arg): ast.literal_eval(k.value) for k in tree.keywords} if isinstance(tree, ast.Call) else {}
-    except (SyntaxError, ValueError) as e:
-        raise InputError(
-            f"{text!r} cannot be read: write arguments as in Python, texts in quotes, such as Gamma(0.1) or "
-            f"auto(trees='path'); known: {known}"
-        ) from e
-    try:
-        return names[function.id](*positional, **named)
-    except TypeError as e:
-        parameters = inspect.signature(names[function.id]).parameters.values()
-        form = ", ".join(str(p.replace(annotation=inspect.Parameter.empty)) for p in parameters)
-        every = [p.name for p in parameters]
-        near = next((words for name in named if name not in every and (words := did_you_mean(name, every))), "")
-        raise InputError(f"{text!r} does not fit{near}: write {function.id}({form})") from e
 
 
 def parse(text: str) -> Rule:

@@ -14,7 +14,12 @@ from onnxlrp.finish.finished_spec import check_emitted, check_finished
 from onnxlrp.plan.plan_spec import check_plan
 from onnxlrp.source.spec import check_canonical, check_read
 
-PIPELINE: Any = importlib.import_module("onnxlrp.convert")
+PLANNING, EMITTING = map(importlib.import_module, ("onnxlrp.plan.plan_model", "onnxlrp.convert"))
+PIPELINE: dict[str, Any] = {
+    **dict.fromkeys(("read", "canonicalise", "ask", "analyse", "make_plan"), PLANNING),
+    **dict.fromkeys(("emit", "tidy"), EMITTING),
+}
+"""Every stage of a conversion in its order, with the module that calls it."""
 
 
 class StageError(BaseException):
@@ -27,7 +32,7 @@ def asserted() -> Iterator[None]:
     """Let every `convert` and `inspect` check what each of its stages leaves."""
     with pytest.MonkeyPatch.context() as patch:
         for stage, check in CHECKS.items():
-            patch.setattr(PIPELINE, stage, _checked(stage, getattr(PIPELINE, stage), check))
+            patch.setattr(PIPELINE[stage], stage, _checked(stage, getattr(PIPELINE[stage], stage), check))
         yield
 
 

@@ -3,12 +3,13 @@
 from collections.abc import Callable
 
 from onnxlrp.cli.application import FOUND, UNUSABLE, app, main
+from onnxlrp.cli.check_command import check
 from onnxlrp.cli.clusters_command import clusters
 from onnxlrp.cli.concepts_command import concepts
 from onnxlrp.cli.converting import convert, inspect
 from onnxlrp.cli.deploy_command import deploy
 from onnxlrp.cli.evaluating import evaluate
-from onnxlrp.cli.explaining import check, explain
+from onnxlrp.cli.explaining import explain
 from onnxlrp.cli.report_command import report
 from onnxlrp.cli.showing import composites, demo, help, operators
 from onnxlrp.cli.snippet_command import snippet

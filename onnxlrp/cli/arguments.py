@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +17,9 @@ def conversion(
     composite: str, rules: Sequence[str], output: str | None, inputs: Sequence[str], background: Path | None = None
 ) -> dict[str, Any]:
     """Collect the arguments of `onnxlrp.convert`; a rule or composite that does not exist is wrong usage."""
-    from onnxlrp.composites import parse
     from onnxlrp.rule_overrides import parse_override
 
-    if composite.endswith(".toml"):
-        parse(composite)  # an unusable file is an error of its own, not wrong usage
-    else:
-        usage(parse, composite, "--composite")
+    check_composites(composite)
     return {
         "composite": composite,
         "rules": tuple(usage(parse_override, text, "--rule") for text in rules),
@@ -31,6 +27,17 @@ def conversion(
         "inputs": tuple(inputs) or None,
         "background": background,
     }
+
+
+def check_composites(*composites: str) -> None:
+    """Refuse, as wrong usage, a composite that does not exist; an unusable file is an error of its own."""
+    from onnxlrp.composites import parse
+
+    for composite in composites:
+        if composite.endswith(".toml"):
+            parse(composite)
+        else:
+            usage(parse, composite, "--composite")
 
 
 def background_files(background: Path | None) -> list[Path]:
@@ -96,16 +103,25 @@ def read_samples(
     return given, usage(Preprocess.parse, preprocess, "--preprocess")
 
 
-def measured_on(
-    target: Sequence[int], position: Sequence[int], element: Sequence[str], baseline: str
-) -> dict[str, Any]:
-    """Collect the arguments of `onnxlrp.evaluate` and `onnxlrp.tune` that name the scores and the baseline."""
+def chosen_scores(target: Sequence[int], position: Sequence[int], element: Sequence[str]) -> dict[str, Any]:
+    """Collect the arguments of `onnxlrp.evaluate` and `onnxlrp.tune` that name the scores."""
     chosen = usage(elements, element, "--element") or list(target)
     return {
         "target": _one_or_all(chosen),
         "position": _one_or_all(list(position)),
         "target_kind": "element" if element else "token" if position else "class",
-        "baseline": _number_or_name(baseline),
+    }
+
+
+def measuring(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Collect the arguments of both `onnxlrp.evaluate` and `onnxlrp.tune` from the options of a command."""
+    same = ("units", "unit_size", "steps", "seed", "batch_size", "output", "background")
+    return {
+        **chosen_scores(given["target"], given["position"], given["element"]),
+        **{name: given[name] for name in same},
+        "baseline": _number_or_name(given["baseline"]),
+        "providers": list(given["provider"]) or None,
+        "progress": True,
     }
 
 
@@ -156,4 +172,16 @@ def refuse_overwriting(
 
 
 def print_json(content: Any) -> None:
-    print(escaped_json(json.dumps(content, ensure_ascii=False, indent=2)))
+    print(escaped_json(_json(content)))
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write a file for a program, whole or not at all."""
+    from onnxlrp.drafts import atomic_write
+
+    with atomic_write(path) as draft:
+        draft.write_text(_json(content) + "\n", encoding="utf-8")
+
+
+def _json(content: Any) -> str:
+    return json.dumps(content, ensure_ascii=False, indent=2)

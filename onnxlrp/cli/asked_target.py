@@ -101,16 +101,16 @@ class AskedTarget:
 
     def arguments(self, names: Sequence[str]) -> dict[str, Any]:
         """Collect the arguments of an explainer's call; `names` are those of the classes."""
-        from onnxlrp import commands
+        from onnxlrp.cli.given_files import read_mask, read_weights
 
         numbers = [int(one) if _is_number(one) else _class_of(one, names) for one in self.classes]
         chosen: list[Any] = [*elements(self.element)] if self.element else numbers
-        weights = commands.read_weights(self.weights)
+        weights = read_weights(self.weights)
         asked: dict[str, Any] = {"target": chosen, "position": list(self.position), "weights": weights}
         asked |= {"channels": self.channels} if self.channel else {}
         if not self.is_place:
             return asked
-        mask = None if self.mask is None else commands.read_mask(self.mask)
+        mask = None if self.mask is None else read_mask(self.mask)
         return {**asked, "at": _numbers((self.at, 2)), "box": _numbers((self.box, 4)), "mask": mask}
 
 

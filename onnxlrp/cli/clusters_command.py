@@ -2,26 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from onnxlrp.cli import command_options as opt
 from onnxlrp.cli.application import guarded
-from onnxlrp.cli.arguments import conversion, print_json, refuse_overwriting, usage
-from onnxlrp.cli.command_options import (
-    BatchSize,
-    Composite,
-    Debug,
-    Force,
-    Json,
-    Model,
-    OutputName,
-    Preprocessing,
-    Providers,
-    SamplesOf,
-)
+from onnxlrp.cli.arguments import check_composites, print_json, refuse_overwriting, usage, write_json
 from onnxlrp.cli.concepts_command import samples_given
 from onnxlrp.view import terminal
 
@@ -31,8 +19,8 @@ SHEET, NUMBERS = "clusters.png", "clusters.json"
 
 @guarded
 def clusters(
-    model: Model,
-    data: SamplesOf = [],  # noqa: B006
+    model: opt.Model,
+    data: opt.SamplesOf = [],
     labels: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help=".npy or .csv with the class of each sample (default: the predicted ones)."),
@@ -46,18 +34,18 @@ def clusters(
     ] = False,
     neighbours: Annotated[int, typer.Option(min=1, metavar="N", help="Nearest neighbours of each map.")] = 10,
     side: Annotated[int, typer.Option(min=2, metavar="N", help="Cells along each side of a reduced map.")] = 16,
-    composite: Composite = "auto",
-    output: OutputName = None,
-    batch_size: BatchSize = None,
-    preprocess: Preprocessing = "auto",
-    provider: Providers = [],  # noqa: B006
-    as_json: Json = False,
-    force: Force = False,
-    debug: Debug = False,
+    composite: opt.Composite = "auto",
+    output: opt.OutputName = None,
+    batch_size: opt.BatchSize = None,
+    preprocess: opt.Preprocessing = "auto",
+    provider: opt.Providers = [],
+    as_json: opt.Json = False,
+    force: opt.Force = False,
+    debug: opt.Debug = False,
 ) -> None:
     """Look for groups of samples that the model explains unlike the rest of their class, such as by a watermark."""
     samples = samples_given(data, "--data")
-    conversion(composite, [], output, [])
+    check_composites(composite)
     if virelay and out is None:
         raise typer.BadParameter("it is for a folder: -o DIR", param_hint="--virelay")
     if out is not None:
@@ -97,23 +85,20 @@ def _labels(path: Path) -> Any:
     """Read the class of each sample."""
     import numpy as np
 
-    from onnxlrp.runtime import files
-    from onnxlrp.runtime.inputs import TensorSpec
+    from onnxlrp.cli.given_files import read_array
 
-    return files.load(path, TensorSpec("labels", np.dtype(np.int64), None)).array.reshape(-1)
+    return read_array(path, "labels", np.int64).reshape(-1)
 
 
 def _write(out: Path, found: Any, virelay: bool) -> list[Path]:
     """Write the numbers and, where clusters of pictures were found, the sheet."""
     from onnxlrp.concepts.concept_sheet import is_of_pictures
     from onnxlrp.concepts.corelay_files import FILES
-    from onnxlrp.drafts import atomic_write
 
     out.mkdir(parents=True, exist_ok=True)
     written = [out / NUMBERS]
     if found.apart and is_of_pictures(found.samples):
         found.plot(out / SHEET)
         written.insert(0, out / SHEET)
-    with atomic_write(out / NUMBERS) as draft:
-        draft.write_text(json.dumps(found.to_dict(), ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
+    write_json(out / NUMBERS, found.to_dict())
     return [*written, *(out / name for name in FILES if virelay)]

@@ -27,6 +27,7 @@ Composite = Annotated[
 Rules = Annotated[
     list[str], typer.Option("--rule", metavar="PATTERN=RULE", help="Override, first match wins: 'Conv=Gamma(0.1)'.")
 ]
+LabelsFile = Annotated[Path | None, typer.Option("--labels", metavar="FILE", help="Names of the classes, one a line.")]
 BackgroundFile = Annotated[
     Path | None,
     typer.Option(

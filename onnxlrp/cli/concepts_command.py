@@ -2,26 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from onnxlrp.cli import command_options as opt
 from onnxlrp.cli.application import guarded
-from onnxlrp.cli.arguments import conversion, files_and_texts, print_json, refuse_overwriting
-from onnxlrp.cli.command_options import (
-    BatchSize,
-    Composite,
-    Debug,
-    Force,
-    Json,
-    Model,
-    OutputName,
-    Preprocessing,
-    Providers,
-    SamplesOf,
-)
+from onnxlrp.cli.arguments import check_composites, files_and_texts, print_json, refuse_overwriting, write_json
 from onnxlrp.errors import InputError
 from onnxlrp.view import terminal
 
@@ -31,8 +19,8 @@ SHEET, RANKING = "concepts.png", "concepts.json"
 
 @guarded
 def concepts(
-    model: Model,
-    data: SamplesOf = [],  # noqa: B006
+    model: opt.Model,
+    data: opt.SamplesOf = [],
     layer: Annotated[
         str | None, typer.Option(metavar="VALUE", help="Inner value (default: the output of the last convolution).")
     ] = None,
@@ -43,7 +31,7 @@ def concepts(
             metavar="[NAME=]FILE",
             help="One sample whose prediction is asked about (default: all of --data).",
         ),
-    ] = [],  # noqa: B006
+    ] = [],
     target: Annotated[
         int | None,
         typer.Option(metavar="N", help="Class: over the samples of --data predicted as it, or of --input."),
@@ -54,18 +42,18 @@ def concepts(
     ] = None,
     count: Annotated[int, typer.Option("--channels", min=1, metavar="N", help="Channels to show.")] = 5,
     references: Annotated[int, typer.Option(min=1, metavar="N", help="Reference samples of each.")] = 6,
-    composite: Composite = "auto",
-    output: OutputName = None,
-    batch_size: BatchSize = None,
-    preprocess: Preprocessing = "auto",
-    provider: Providers = [],  # noqa: B006
-    as_json: Json = False,
-    force: Force = False,
-    debug: Debug = False,
+    composite: opt.Composite = "auto",
+    output: opt.OutputName = None,
+    batch_size: opt.BatchSize = None,
+    preprocess: opt.Preprocessing = "auto",
+    provider: opt.Providers = [],
+    as_json: opt.Json = False,
+    force: opt.Force = False,
+    debug: opt.Debug = False,
 ) -> None:
     """Show the most relevant channels of a prediction or a class, and the samples that they are most relevant in."""
     samples = samples_given(data, "--data")
-    conversion(composite, [], output, [])
+    check_composites(composite)
     if out is not None:
         refuse_overwriting([out / SHEET, out / RANKING], force, list, makes_folder=True)
     from onnxlrp.concepts.concept_table import headline, ranking_json, ranking_table
@@ -120,7 +108,6 @@ def samples_given(given: list[str], option: str) -> Any:
 def _write(out: Path, content: dict[str, Any], one: Any, shown: dict[str, Any]) -> list[Path]:
     """Write the numbers and, for a model of pictures, the sheet."""
     from onnxlrp.concepts.concept_sheet import is_of_pictures
-    from onnxlrp.drafts import atomic_write
 
     out.mkdir(parents=True, exist_ok=True)
     written = [out / RANKING]
@@ -129,6 +116,5 @@ def _write(out: Path, content: dict[str, Any], one: Any, shown: dict[str, Any]) 
         written.insert(0, out / SHEET)
     else:
         terminal.tell("note", f"no explained input is a picture, so that there is no {SHEET}")
-    with atomic_write(out / RANKING) as draft:
-        draft.write_text(json.dumps(content, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
+    write_json(out / RANKING, content)
     return written

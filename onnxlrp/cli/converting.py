@@ -9,21 +9,10 @@ from typing import Annotated, Any, Literal
 
 import typer
 
+from onnxlrp.cli import command_options as opt
 from onnxlrp.cli.application import UNUSABLE, guarded
 from onnxlrp.cli.arguments import background_files, conversion, print_json, refuse_overwriting, usage
 from onnxlrp.cli.asked_reduce import Reduce, asked_reductions
-from onnxlrp.cli.command_options import (
-    BackgroundFile,
-    Composite,
-    Debug,
-    Force,
-    InputNames,
-    Json,
-    Model,
-    OutputName,
-    Rules,
-    TargetKind,
-)
 from onnxlrp.cli.snippet_command import about_running
 from onnxlrp.errors import InputError, TargetError
 from onnxlrp.printable import escaped
@@ -38,25 +27,25 @@ _ELSEWHERE = (
 
 @guarded
 def convert(
-    model: Model,
+    model: opt.Model,
     out: Annotated[Path, typer.Option("-o", "--out", metavar="OUT", help="The explained model to write.")],
-    composite: Composite = "auto",
-    rule: Rules = [],  # noqa: B006
-    output: OutputName = None,
-    input: InputNames = [],  # noqa: B006
-    background: BackgroundFile = None,
-    target: TargetKind = "class",
+    composite: opt.Composite = "auto",
+    rule: opt.Rules = [],
+    output: opt.OutputName = None,
+    input: opt.InputNames = [],
+    background: opt.BackgroundFile = None,
+    target: opt.TargetKind = "class",
     targets: Annotated[int, typer.Option(min=1, metavar="K", help="Number of targets that one run explains.")] = 1,
     initial: Annotated[Literal["output", "one"], typer.Option(help="Relevance to start from.")] = "output",
-    relevance_at: Annotated[list[str], typer.Option(metavar="NAME", help="Inner value to explain too.")] = [],  # noqa: B006
+    relevance_at: Annotated[list[str], typer.Option(metavar="NAME", help="Inner value to explain too.")] = [],
     no_inputs: Annotated[
         bool,
         typer.Option("--no-inputs", help="Explain the values of --relevance-at alone; relevance goes no further."),
     ] = False,
     coefficients_at: Annotated[
         list[str], typer.Option(metavar="NAME", help="Inner value whose coefficient is an output too.")
-    ] = [],  # noqa: B006
-    values_at: Annotated[list[str], typer.Option(metavar="NAME", help="Inner value that is an output too.")] = [],  # noqa: B006
+    ] = [],
+    values_at: Annotated[list[str], typer.Option(metavar="NAME", help="Inner value that is an output too.")] = [],
     ledger: Annotated[bool, typer.Option("--ledger", help="Add the conservation ledger.")] = False,
     trees_table: Annotated[
         bool, typer.Option("--trees-table/--no-trees-table", help="Tables for tree ensembles: faster, a larger file.")
@@ -70,10 +59,10 @@ def convert(
             "--on-demand", help="Add the input 'explain': false computes no relevance, at the cost of a forward pass."
         ),
     ] = False,
-    reduce: Reduce = [],  # noqa: B006
+    reduce: Reduce = [],
     concept: Annotated[
         list[str], typer.Option(metavar="NAME", help="Inner value whose channels can be chosen at run time.")
-    ] = [],  # noqa: B006
+    ] = [],
     explain_probability: Annotated[
         bool,
         typer.Option(
@@ -90,15 +79,19 @@ def convert(
         Literal["onnxruntime", "portable"],
         typer.Option(help="What the file is made for: portable avoids what other runtimes lack, in a larger file."),
     ] = "onnxruntime",
+    memory: Annotated[
+        Literal["normal", "low"],
+        typer.Option(help="low computes relevance for some samples of a batch at a time, if its size is open."),
+    ] = "normal",
     share_weights: Annotated[
         bool, typer.Option("--share-weights", help="Refer to the source's external weight file.")
     ] = False,
     no_check: Annotated[
         bool, typer.Option("--no-check", help="Do not compare the outputs of source and explained model.")
     ] = False,
-    as_json: Json = False,
-    force: Force = False,
-    debug: Debug = False,
+    as_json: opt.Json = False,
+    force: opt.Force = False,
+    debug: opt.Debug = False,
 ) -> None:
     """Write the explained model: the same outputs, and the relevance of every input."""
     options = conversion(composite, rule, output, input, background)
@@ -127,6 +120,7 @@ def convert(
         target_input=target_input,
         precision=precision,
         profile=profile,
+        memory=memory,
         check=not no_check,
     )
     with terminal.progress(f"writing {out}"):
@@ -175,12 +169,12 @@ def _tell_how_to_run(out: Path) -> None:
 
 @guarded
 def inspect(
-    model: Model,
-    composite: Composite = "auto",
-    rule: Rules = [],  # noqa: B006
-    output: OutputName = None,
-    input: InputNames = [],  # noqa: B006
-    background: BackgroundFile = None,
+    model: opt.Model,
+    composite: opt.Composite = "auto",
+    rule: opt.Rules = [],
+    output: opt.OutputName = None,
+    input: opt.InputNames = [],
+    background: opt.BackgroundFile = None,
     why_not: Annotated[
         str | None,
         typer.Option(
@@ -188,8 +182,8 @@ def inspect(
             help="Show, in place of the plan, why rewrites, layers, norms and activations do not apply to this node.",
         ),
     ] = None,
-    as_json: Json = False,
-    debug: Debug = False,
+    as_json: opt.Json = False,
+    debug: opt.Debug = False,
 ) -> None:
     """Show the rule of every node with the reason, and the nodes that are not supported, without converting."""
     options = conversion(composite, rule, output, input, background)

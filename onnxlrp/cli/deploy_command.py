@@ -8,9 +8,9 @@ from typing import Annotated, Any, Literal
 
 import typer
 
+from onnxlrp.cli import command_options as opt
 from onnxlrp.cli.application import guarded
 from onnxlrp.cli.arguments import print_json, usage
-from onnxlrp.cli.command_options import Debug, Force, Json
 from onnxlrp.reprs import counted
 from onnxlrp.view import terminal
 
@@ -43,9 +43,9 @@ def deploy(
     storage_uri: Annotated[
         str, typer.Option(metavar="URI", help="For KServe: where DIR will lie, such as s3://bucket/models.")
     ] = "",
-    as_json: Json = False,
-    force: Force = False,
-    debug: Debug = False,
+    as_json: opt.Json = False,
+    force: opt.Force = False,
+    debug: opt.Debug = False,
 ) -> None:
     """Write the folder that Triton, or KServe, loads an explained model from, with its configuration."""
     from onnxlrp.serving import deploy_model

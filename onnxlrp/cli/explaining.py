@@ -1,4 +1,4 @@
-"""`onnxlrp explain` and `onnxlrp check`, which run a model."""
+"""`onnxlrp explain`, which runs a model on samples."""
 
 from __future__ import annotations
 
@@ -8,63 +8,38 @@ from typing import Annotated, Any
 
 import typer
 
-from onnxlrp.cli.application import FOUND, guarded
+from onnxlrp.cli import command_options as opt
+from onnxlrp.cli.application import guarded
 from onnxlrp.cli.arguments import (
     COMPARING,
     background_files,
     conversion,
-    files_and_texts,
-    print_json,
     read_samples,
     references_of,
     refuse_overwriting,
     usage,
 )
 from onnxlrp.cli.asked_target import AskedTarget, At, Box, Channels, Classes, MaskFile
-from onnxlrp.cli.command_options import (
-    BackgroundFile,
-    BatchSize,
-    Composite,
-    Date,
-    Debug,
-    Elements,
-    Files,
-    Force,
-    Ids,
-    Json,
-    Model,
-    NoExplain,
-    OutputName,
-    Positions,
-    Preprocessing,
-    Providers,
-    References,
-    Rules,
-    TargetKind,
-    Texts,
-    TokenizerFile,
-)
-from onnxlrp.cli.converting import convert_for_target, convert_with_ledger
-from onnxlrp.printable import escaped
+from onnxlrp.cli.converting import convert_for_target
 from onnxlrp.view import terminal
 
 
 @guarded
 def explain(
-    model: Model,
-    input: Files = [],  # noqa: B006
-    text: Texts = [],  # noqa: B006
-    tokenizer: TokenizerFile = None,
-    reference: References = [],  # noqa: B006
-    id: Ids = [],  # noqa: B006
+    model: opt.Model,
+    input: opt.Files = [],
+    text: opt.Texts = [],
+    tokenizer: opt.TokenizerFile = None,
+    reference: opt.References = [],
+    id: opt.Ids = [],
     words: Annotated[bool, typer.Option("--words", help="Show texts by word: word pieces add up.")] = False,
-    target: Classes = [],  # noqa: B006
-    position: Positions = [],  # noqa: B006
-    element: Elements = [],  # noqa: B006
+    target: Classes = [],
+    position: opt.Positions = [],
+    element: opt.Elements = [],
     at: At = None,
     box: Box = None,
     mask: MaskFile = None,
-    channel: Channels = [],  # noqa: B006
+    channel: Channels = [],
     weights: Annotated[Path | None, typer.Option(metavar="FILE", help=".npy with the weights of the output.")] = None,
     out: Annotated[
         Path | None,
@@ -78,23 +53,22 @@ def explain(
             "with an .npz for each batch; the same command continues after an interruption.",
         ),
     ] = None,
-    batch_size: BatchSize = None,
-    labels: Annotated[Path | None, typer.Option(metavar="FILE", help="Names of the classes, one a line.")] = None,
-    preprocess: Preprocessing = "auto",
-    composite: Composite = "auto",
-    rule: Rules = [],  # noqa: B006
-    output: OutputName = None,
-    background: BackgroundFile = None,
-    provider: Providers = [],  # noqa: B006
-    no_explain: NoExplain = False,
-    date: Date = False,
-    as_json: Json = False,
-    force: Force = False,
-    debug: Debug = False,
+    batch_size: opt.BatchSize = None,
+    labels: opt.LabelsFile = None,
+    preprocess: opt.Preprocessing = "auto",
+    composite: opt.Composite = "auto",
+    rule: opt.Rules = [],
+    output: opt.OutputName = None,
+    background: opt.BackgroundFile = None,
+    provider: opt.Providers = [],
+    no_explain: opt.NoExplain = False,
+    date: opt.Date = False,
+    as_json: opt.Json = False,
+    force: opt.Force = False,
+    debug: opt.Debug = False,
 ) -> None:
     """Explain inputs; a MODEL that is not an explained one is converted first."""
-    from onnxlrp import commands
-    from onnxlrp.cli import explaining_rows, predicting
+    from onnxlrp.cli import explained_samples, explaining_folders, explaining_rows, given_files, predicting
     from onnxlrp.runtime.cli_inputs import load
     from onnxlrp.runtime.reading import open_model
     from onnxlrp.view import saving
@@ -104,10 +78,48 @@ def explain(
     asked = AskedTarget(target, position, element, weights, at, box, mask, channel)
     compared = references_of(reference)
     options = conversion(composite if composite != "auto" or not reference else COMPARING, rule, output, [], background)
-    many = out is not None and not out.suffix
-    if reference and channel:
+    many = _is_folder(out)
+    _check_together(asked, out, bool(reference), batch_size, date)
+    if out is not None and not many:
+        others = [*asked.files, *(file for file in (labels, tokenizer) if file is not None)]
+        others += [*background_files(background), *(file for _, file in compared.inputs)]
+        refuse_overwriting(files_written(out), force, functools.partial(given_files.files_read, model, given, others))
+        usage(saving.check_suffix, out, "-o")
+    opened = open_model(model)
+    if opened.interface is not None and (composite, rule, output, background) != ("auto", [], None, None):
+        raise typer.BadParameter(
+            f"'{model}' is explained already: --composite, --rule, --output and --background are for convert"
+        )
+    if no_explain:
+        predicting.check_predicts(opened, model, out, {"--reference": reference, "--at": asked.is_place})
+    names = given_files.names_of_classes(labels, opened, model)
+    chosen = asked.arguments(names) if names or opened.interface is not None else None
+    data = None if many else load(given, opened.inputs, how, model, opened.columns)
+    given_files.tell_pixels(given, opened.inputs, how)
+    made = _converted(model, opened, asked, 1 if data is None else data.samples, options)
+    if chosen is None:  # a label output, which conversion finds, may name the classes
+        names = given_files.names_of_labels(made)
+        chosen = asked.arguments(names)
+    if data is None:
+        to = {"batch_size": batch_size, "to": out, "preprocess": preprocess, "explain": not no_explain}
+        explaining_folders.explain_folder(made, model, given, chosen, provider, as_json, **to)
+    elif no_explain:
+        predicting.predict(made, data, chosen, provider, as_json)
+    elif out is not None and not reference and not asked.is_place and explaining_rows.are_many(data, out):
+        explaining_rows.explain_rows(made, data, chosen, provider, out, batch_size, as_json, date)
+    else:
+        with terminal.progress("running the model"), terminal.cautions_heard() as cautions:
+            compared_with = given_files.read_reference(compared, data, how)
+            done = explained_samples.explain(made, data, chosen, names, provider, words, out, compared_with)
+        explained_samples.hand_out(done, cautions, out, as_json, date)
+
+
+def _check_together(asked: AskedTarget, out: Path | None, compared: bool, batch_size: int | None, date: bool) -> None:
+    """Refuse, as wrong usage, options that do not go together; `compared` is True with a reference."""
+    many = _is_folder(out)
+    if compared and asked.channel:
         raise typer.BadParameter("it is not for a comparison with --reference", param_hint="--channel")
-    if reference and (many or asked.is_place):
+    if compared and (many or asked.is_place):
         raise typer.BadParameter("it is not for a folder of results, nor for a place", param_hint="--reference")
     if batch_size is not None and not many and (out is None or out.suffix.lower() not in (".csv", ".parquet")):
         raise typer.BadParameter(
@@ -117,54 +129,11 @@ def explain(
         raise typer.BadParameter("it is for one file of results, such as -o map.png", param_hint="--date")
     if many and asked.is_place:
         raise typer.BadParameter("it is for one file of results, such as -o map.png", param_hint="--at")
-    if out is not None and not many:
-        others = [*asked.files, *(file for file in (labels, tokenizer) if file is not None)]
-        others += [*background_files(background), *(file for _, file in compared.inputs)]
-        refuse_overwriting(files_written(out), force, functools.partial(commands.files_read, model, given, others))
-        usage(saving.check_suffix, out, "-o")
-    opened = open_model(model)
-    if opened.interface is not None and (composite, rule, output, background) != ("auto", [], None, None):
-        raise typer.BadParameter(
-            f"'{model}' is explained already: --composite, --rule, --output and --background are for convert"
-        )
-    if no_explain:
-        predicting.check_predicts(opened, model, out, {"--reference": reference, "--at": asked.is_place})
-    names = commands.names_of_classes(labels, opened, model)
-    chosen = asked.arguments(names) if names or opened.interface is not None else None
-    data = None if many else load(given, opened.inputs, how, model, opened.columns)
-    commands.tell_pixels(given, opened.inputs, how)
-    made = _converted(model, opened, asked, 1 if data is None else data.samples, options)
-    if chosen is None:  # a label output, which conversion finds, may name the classes
-        names = commands.names_of_labels(made)
-        chosen = asked.arguments(names)
-    if data is None:
-        to = {"batch_size": batch_size, "to": out, "preprocess": preprocess, "explain": not no_explain}
-        with terminal.cautions_heard() as cautions:
-            results = commands.explain_many(made, model, given, chosen, provider, **to)
-        if as_json:
-            about = {"written": str(out), "samples": results.done, "batch_size": results.batch_size}
-            print_json({**about, "cautions": commands.cautions_json(cautions)})
-        else:
-            commands.show_many(results)
-        return
-    if no_explain:
-        predicting.predict(made, data, chosen, provider, as_json)
-        return
-    if out is not None and not reference and not asked.is_place and explaining_rows.are_many(data, out):
-        explaining_rows.explain_rows(made, data, chosen, provider, out, batch_size, as_json, date)
-        return
-    with terminal.progress("running the model"), terminal.cautions_heard() as cautions:
-        compared_with = commands.read_reference(compared, data, how)
-        done = commands.explain(made, data, chosen, names, provider, words, out, compared_with)
-    if out is not None:
-        commands.save(done, out, date)
-    if as_json:
-        written = {"written": None if out is None else str(out)}
-        print_json({**commands.as_json(done), "cautions": commands.cautions_json(cautions), **written})
-    else:
-        commands.show(done)
-        if out is not None:
-            terminal.say(f"wrote {out}")
+
+
+def _is_folder(out: Path | None) -> bool:
+    """Decide whether results go to a folder, a file a batch."""
+    return out is not None and not out.suffix
 
 
 def _converted(model: Path, opened: Any, asked: AskedTarget, samples: int, options: dict[str, Any]) -> Any:
@@ -189,48 +158,3 @@ def _rank(opened: Any, output: str | None) -> int | None:
     floating = [spec for spec in opened.outputs.values() if spec.dtype is not None and spec.dtype.kind == "f"]
     chosen = floating[0] if floating and output is None else opened.outputs.get(output or "")
     return None if chosen is None or chosen.shape is None else len(chosen.shape)
-
-
-@guarded
-def check(
-    model: Model,
-    input: Files = [],  # noqa: B006
-    text: Texts = [],  # noqa: B006
-    tokenizer: TokenizerFile = None,
-    preprocess: Preprocessing = "auto",
-    composite: Composite = "auto",
-    rule: Rules = [],  # noqa: B006
-    output: OutputName = None,
-    target: TargetKind = "class",
-    seed: Annotated[int, typer.Option(help="Seed of the random inputs, if none are given.")] = 0,
-    provider: Providers = [],  # noqa: B006
-    as_json: Json = False,
-    debug: Debug = False,
-) -> None:
-    """Run source and explained model, compare their outputs, and show whether and where relevance is lost."""
-    from onnxlrp import commands
-    from onnxlrp.records.find_source import source_beside
-    from onnxlrp.runtime.cli_inputs import load
-    from onnxlrp.runtime.files import Preprocess
-    from onnxlrp.runtime.reading import ModelFile, open_model
-
-    how = usage(Preprocess.parse, preprocess, "--preprocess")
-    given = files_and_texts(input, text, tokenizer)
-    options = conversion(composite, rule, output, [])
-    opened = open_model(model)
-    arrays = load(given, opened.inputs, how, model, opened.columns).arrays if given else None
-    made: Any = model
-    source: ModelFile | None
-    if opened.interface is None:
-        source, made = opened, convert_with_ledger(model, **options, target=target)
-    elif (source := source_beside(model, opened.interface)) is not None:
-        terminal.tell("note", f"compared with {escaped(source.place)}, which has the hash of this model's source")
-    with terminal.progress("running both models"), terminal.cautions_heard() as cautions:
-        report = commands.check(source, made, arrays, provider, seed)
-    if as_json:
-        print_json({**commands.report_json(report), "cautions": commands.cautions_json(cautions)})
-    else:
-        commands.show_report(report, is_random=not given)
-    if report.problems:
-        terminal.tell("error", "\n".join(report.problems))
-        raise typer.Exit(FOUND)

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from onnxlrp import commands
 from onnxlrp.cli.arguments import print_json
+from onnxlrp.cli.explained_samples import chosen_targets
 from onnxlrp.runtime import Explainer, Explanation, streaming
 from onnxlrp.runtime.batches import Batches
 from onnxlrp.runtime.cli_inputs import Data
@@ -16,6 +16,7 @@ from onnxlrp.runtime.files import Preprocess
 from onnxlrp.runtime.given_values import Given
 from onnxlrp.runtime.recorder import dated
 from onnxlrp.view import tables, terminal
+from onnxlrp.view.explanation_json import cautions_json
 from onnxlrp.view.feature_ranking import FeatureRanking, RankedFeature, ranking_of_columns
 from onnxlrp.view.stored_table import store_table
 from onnxlrp.view.table_file import TABLE_FORMATS, write_table
@@ -54,9 +55,9 @@ def explain_rows(
     """Explain all rows of the data, write them to a table, perhaps with the date in its record, and print what was
     written."""
     with terminal.cautions_heard() as cautions:
-        written = write_rows(model, data, commands.chosen_targets(asked), names, out, batch_size, with_date)
+        written = write_rows(model, data, chosen_targets(asked), names, out, batch_size, with_date)
     if as_json:
-        print_json({**rows_json(written, out), "cautions": commands.cautions_json(cautions)})
+        print_json({**rows_json(written, out), "cautions": cautions_json(cautions)})
     else:
         show_rows(written, out)
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import typer
 
-from onnxlrp import commands
 from onnxlrp.cli.arguments import print_json
+from onnxlrp.cli.explained_samples import chosen_targets
 from onnxlrp.runtime import Explainer
 from onnxlrp.runtime.cli_inputs import Data
 from onnxlrp.runtime.joined import join
@@ -35,7 +35,7 @@ def check_predicts(opened: Any, model: Path, out: Path | None, others: Mapping[s
 def predict(model: Any, data: Data, asked: Mapping[str, Any], providers: Sequence[str], as_json: bool) -> None:
     """Run a model without relevance, and print its target and score for each sample; as JSON its outputs too."""
     explainer = Explainer(model, providers=list(providers) or None)
-    chosen = commands.chosen_targets(asked)
+    chosen = chosen_targets(asked)
     with terminal.progress("running the model"):
         if data.batch_size is None:
             explanation = explainer(data.arrays, **chosen, explain=False)

@@ -8,34 +8,16 @@ from typing import Annotated
 
 import typer
 
+from onnxlrp.cli import command_options as opt
 from onnxlrp.cli.application import guarded
 from onnxlrp.cli.arguments import (
     background_files,
-    conversion,
-    measured_on,
+    check_composites,
+    chosen_scores,
     print_json,
     read_samples,
     refuse_overwriting,
     usage,
-)
-from onnxlrp.cli.command_options import (
-    BackgroundFile,
-    CurveSteps,
-    Date,
-    Debug,
-    Elements,
-    Files,
-    Force,
-    Json,
-    Model,
-    OutputName,
-    Positions,
-    Preprocessing,
-    Providers,
-    Seed,
-    Targets,
-    Texts,
-    TokenizerFile,
 )
 from onnxlrp.errors import TargetError
 from onnxlrp.view import terminal
@@ -43,10 +25,10 @@ from onnxlrp.view import terminal
 
 @guarded
 def report(
-    model: Model,
-    input: Files = [],  # noqa: B006
-    text: Texts = [],  # noqa: B006
-    tokenizer: TokenizerFile = None,
+    model: opt.Model,
+    input: opt.Files = [],
+    text: opt.Texts = [],
+    tokenizer: opt.TokenizerFile = None,
     out: Annotated[Path, typer.Option("-o", "--out", metavar="OUT", help="The page to write, .html.")] = Path(
         "report.html"
     ),
@@ -56,55 +38,65 @@ def report(
             metavar="NAME|FILE",
             help="Composite to compare, several times (default: auto and presets). The plan is the first one's.",
         ),
-    ] = [],  # noqa: B006
+    ] = [],
     samples: Annotated[int, typer.Option("--samples", min=1, metavar="N", help="Samples to show, the first ones.")] = 3,
     curves: Annotated[
         bool, typer.Option("--curves/--no-curves", help="Deletion curves, which take most of the time.")
     ] = True,
-    steps: CurveSteps = 10,
-    target: Targets = [],  # noqa: B006
-    position: Positions = [],  # noqa: B006
-    element: Elements = [],  # noqa: B006
-    labels: Annotated[Path | None, typer.Option(metavar="FILE", help="Names of the classes, one a line.")] = None,
-    preprocess: Preprocessing = "auto",
-    output: OutputName = None,
-    background: BackgroundFile = None,
-    seed: Seed = 0,
-    provider: Providers = [],  # noqa: B006
-    date: Date = False,
-    as_json: Json = False,
-    force: Force = False,
-    debug: Debug = False,
+    steps: opt.CurveSteps = 10,
+    target: opt.Targets = [],
+    position: opt.Positions = [],
+    element: opt.Elements = [],
+    labels: opt.LabelsFile = None,
+    preprocess: opt.Preprocessing = "auto",
+    output: opt.OutputName = None,
+    background: opt.BackgroundFile = None,
+    seed: opt.Seed = 0,
+    provider: opt.Providers = [],
+    date: opt.Date = False,
+    as_json: opt.Json = False,
+    force: opt.Force = False,
+    debug: opt.Debug = False,
 ) -> None:
     """Write a page: prediction, explanations side by side, flow of relevance, plan, graph and warnings."""
-    from onnxlrp import commands
-    from onnxlrp.reporting.make_report import check_report_suffix
+    from onnxlrp.cli.given_files import files_read, load_given, names_of_classes
+    from onnxlrp.reporting.gather_report import ReportRequest
+    from onnxlrp.reporting.make_report import check_report_suffix, write_report
+    from onnxlrp.runtime.reading import open_model
 
     given, how = read_samples(input, text, tokenizer, preprocess)
-    for one in composite:
-        conversion(one, [], output, [])
+    check_composites(*composite)
     others = [*background_files(background), *(file for file in (labels, tokenizer) if file is not None)]
-    refuse_overwriting([out], force, functools.partial(commands.files_read, model, given, others))
+    refuse_overwriting([out], force, functools.partial(files_read, model, given, others))
     usage(check_report_suffix, out, "-o")
-    chosen = measured_on(target, position, element, "auto")
-    asked = {
-        "composites": composite or None,
-        "target": chosen["target"],
-        "position": chosen["position"],
-        "options": {"target": chosen["target_kind"], "output": output, "background": background},
-        "samples": samples,
-        "curves": curves,
-        "steps": steps,
-        "seed": seed,
-        "dated": date,
-        "providers": list(provider) or None,
-    }
+    chosen = chosen_scores(target, position, element)
+    options = {"target": chosen["target_kind"], "output": output, "background": background}
     with terminal.progress("writing the report"):
+        data = load_given(model, given, how)
+        request = ReportRequest(
+            model=model,
+            data=data.arrays,
+            labels=names_of_classes(labels, open_model(model), model),
+            tokenizer=data.tokenizer,
+            originals=data.originals,
+            pixels=data.pixels,
+            files=data.files,
+            composites=composite or None,
+            target=chosen["target"],
+            position=chosen["position"],
+            options=options,
+            samples=samples,
+            curves=curves,
+            steps=steps,
+            seed=seed,
+            dated=date,
+            providers=list(provider) or None,
+        )
         try:
-            notes = commands.report(model, given, how, labels, out, asked)
+            notes = list(write_report(request, out).notes)
         except TargetError as error:
-            options = "--position N for a token (-1: the last), --element INDICES for an element"
-            raise TargetError(f"{error}\nHere: {options}") from error
+            options_for = "--position N for a token (-1: the last), --element INDICES for an element"
+            raise TargetError(f"{error}\nHere: {options_for}") from error
     if as_json:
         print_json({"written": str(out), "bytes": out.stat().st_size, "notes": notes})
         return

@@ -9,9 +9,9 @@ from typing import Annotated
 
 import typer
 
+from onnxlrp.cli import command_options as opt
 from onnxlrp.cli.application import guarded
 from onnxlrp.cli.arguments import print_json, refuse_overwriting
-from onnxlrp.cli.command_options import Debug, Force, Json
 from onnxlrp.near_names import did_you_mean
 from onnxlrp.view import terminal
 
@@ -21,9 +21,9 @@ def demo(
     folder: Annotated[
         Path | None, typer.Argument(metavar="DIR", help="Folder to write to (default: a new one, onnxlrp-demo).")
     ] = None,
-    as_json: Json = False,
-    force: Force = False,
-    debug: Debug = False,
+    as_json: opt.Json = False,
+    force: opt.Force = False,
+    debug: opt.Debug = False,
 ) -> None:
     """Convert and explain the bundled real model on the bundled real pictures."""
     from onnxlrp import demo as demonstration
@@ -51,8 +51,8 @@ def _new_folder(name: str) -> Path:
 @guarded
 def help(
     word: Annotated[str | None, typer.Argument(metavar="WORD", help="The word that a message names.")] = None,
-    as_json: Json = False,
-    debug: Debug = False,
+    as_json: opt.Json = False,
+    debug: opt.Debug = False,
 ) -> None:
     """Say what an error or warning means and what to do; without WORD list all words."""
     from onnxlrp.view.messages import sections
@@ -74,7 +74,7 @@ def help(
 
 
 @guarded
-def operators(as_json: Json = False, debug: Debug = False) -> None:
+def operators(as_json: opt.Json = False, debug: opt.Debug = False) -> None:
     """List every operator with the way in which relevance passes it."""
     from onnxlrp.operators import registry
     from onnxlrp.view import tables
@@ -87,7 +87,7 @@ def operators(as_json: Json = False, debug: Debug = False) -> None:
 
 
 @guarded
-def composites(as_json: Json = False, debug: Debug = False) -> None:
+def composites(as_json: opt.Json = False, debug: opt.Debug = False) -> None:
     """List every composite with its arguments and its purpose."""
     from onnxlrp.composites import table
     from onnxlrp.view import tables

@@ -7,19 +7,19 @@ from typing import Annotated, Literal
 
 import typer
 
+from onnxlrp.cli import command_options as opt
 from onnxlrp.cli.application import guarded
-from onnxlrp.cli.command_options import Debug, Model
 from onnxlrp.printable import escaped, escaped_lines, listed
 
 
 @guarded
 def snippet(
-    model: Model,
+    model: opt.Model,
     language: Annotated[
         Literal["python", "node", "web", "cpp", "csharp", "java"],
         typer.Option("--language", "-l", help="The language and binding of ONNX Runtime."),
     ] = "python",
-    debug: Debug = False,
+    debug: opt.Debug = False,
 ) -> None:
     """Print the program that runs an explained model with ONNX Runtime alone, in one of several languages."""
     from onnxlrp.runtime.fed_inputs import program_of

@@ -7,18 +7,9 @@ from typing import Annotated, Any
 
 import typer
 
+from onnxlrp.cli import command_options as opt
 from onnxlrp.cli.application import FOUND, guarded
 from onnxlrp.cli.arguments import files_and_texts, print_json, references_of, usage
-from onnxlrp.cli.command_options import (
-    BackgroundFile,
-    Debug,
-    Files,
-    Ids,
-    Json,
-    References,
-    Texts,
-    TokenizerFile,
-)
 from onnxlrp.view import terminal
 
 
@@ -29,12 +20,12 @@ def verify(
         Path | None,
         typer.Option("--model", metavar="FILE", help="The source (default: the one with its hash beside RECORD)."),
     ] = None,
-    input: Files = [],  # noqa: B006
-    text: Texts = [],  # noqa: B006
-    tokenizer: TokenizerFile = None,
-    reference: References = [],  # noqa: B006
-    id: Ids = [],  # noqa: B006
-    background: BackgroundFile = None,
+    input: opt.Files = [],
+    text: opt.Texts = [],
+    tokenizer: opt.TokenizerFile = None,
+    reference: opt.References = [],
+    id: opt.Ids = [],
+    background: opt.BackgroundFile = None,
     tolerance: Annotated[
         float | None,
         typer.Option(
@@ -45,8 +36,8 @@ def verify(
         ),
     ] = None,
     no_run: Annotated[bool, typer.Option("--no-run", help="Build the model again, but do not run it.")] = False,
-    as_json: Json = False,
-    debug: Debug = False,
+    as_json: opt.Json = False,
+    debug: opt.Debug = False,
 ) -> None:
     """Build and run a recorded explanation again, and say what of its record holds."""
     from onnxlrp.records.verify import verify as verify_record
@@ -80,8 +71,8 @@ def audit(
         float, typer.Option(metavar="X", help="Least nDCG of a ranking that counts as the same, 0 to 1.")
     ] = 0.9,
     top: Annotated[int, typer.Option(min=1, metavar="N", help="Features to show, the most relevant first.")] = 20,
-    as_json: Json = False,
-    debug: Debug = False,
+    as_json: opt.Json = False,
+    debug: opt.Debug = False,
 ) -> None:
     """Rank features by their mean absolute relevance over many explanations, and measure the drift of the ranking."""
     from onnxlrp.records.audit import audit as audit_results

@@ -34,8 +34,8 @@ from onnxlrp.composites.modified_gradients import BetaSmooth, Deconvnet, Gradien
 from onnxlrp.errors import InputError
 from onnxlrp.near_names import did_you_mean
 from onnxlrp.reprs import Brief
-from onnxlrp.rules import call
 from onnxlrp.rules import parse as parse_rule
+from onnxlrp.written_calls import call
 
 COMPOSITES: Mapping[str, type[Composite]] = {
     "auto": Auto,

@@ -10,8 +10,9 @@ import onnx_ir as ir
 
 from onnxlrp.analysis.reach import is_lookup
 from onnxlrp.emit.bounds import constant_of_input
-from onnxlrp.emit.context import Context, shaped
+from onnxlrp.emit.context import Context
 from onnxlrp.errors import InputError
+from onnxlrp.graph.call import shaped
 from onnxlrp.graph.part_copies import copied_part
 from onnxlrp.graph.provenance import mark_rule
 from onnxlrp.graph.walks import mark_downstream, read_by, upstream

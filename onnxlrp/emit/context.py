@@ -10,7 +10,7 @@ import onnx_ir as ir
 
 from onnxlrp.analysis.facts import Facts
 from onnxlrp.composites import Composite
-from onnxlrp.graph.call import Call
+from onnxlrp.graph.call import Call, shaped
 from onnxlrp.operators.heads import lowest
 from onnxlrp.operators.reverse_builder import ReverseBuilder
 from onnxlrp.plan import Step, StepKind
@@ -18,14 +18,6 @@ from onnxlrp.plan import Step, StepKind
 if TYPE_CHECKING:
     from onnxlrp.emit.backward import Treat
     from onnxlrp.emit.concept_masks import Mask
-
-
-def shaped(tensor: ir.Value, like: ir.Value) -> ir.Value:
-    """The tensor, known to have the shape of a value: inference through shape arithmetic forgets the names of
-    dimensions, and what is not known to be equal must be treated as if it were broadcast."""
-    if like.shape is not None:
-        tensor.shape = like.shape
-    return tensor
 
 
 @dataclasses.dataclass(frozen=True)

@@ -65,7 +65,6 @@ class Request:
     """The relevance outputs to emit, and how."""
 
     question: Question
-    axes: Axes
     inputs: Sequence[ir.Value]
     inner: Sequence[ir.Value]
     patched: Sequence[ir.Value]
@@ -94,6 +93,12 @@ class Request:
     def ends(self) -> Sequence[ir.Value]:
         """The values that the walk ends at."""
         return self.inputs if self.inner_map is None else self.inner_map.ends
+
+    @property
+    def axes(self) -> Axes:
+        """The axes of the explained score that count samples and classes."""
+        assert self.question.axes is not None
+        return self.question.axes
 
 
 def emit(op: ReverseBuilder, facts: Facts, plan: Plan, request: Request, unique: Callable[[str], str]) -> Emitted:

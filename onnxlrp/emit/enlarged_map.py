@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import onnx_ir as ir
 
-from onnxlrp.emit.context import shaped
 from onnxlrp.graph.builder import Builder
+from onnxlrp.graph.call import shaped
 from onnxlrp.operators import interpolation
 from onnxlrp.plan.steps import ActivationMap
 from onnxlrp.plan.traced_axes import Traced
@@ -52,7 +52,7 @@ def _enlarged(op: Builder, tensor: ir.Value, axis: int, size: ir.Value) -> ir.Va
     rank, dtype, length = len(op.dims(tensor)), tensor.dtype, op.dim(tensor, axis)
     assert dtype is not None
     before, after = (op.Cast(op.Squeeze(n, op.ints([0])), to=dtype) for n in (length, size))
-    steps = op.Range(op.ints_scalar(0), op.Squeeze(size, op.ints([0])), op.ints_scalar(1))
+    steps = op.count_up(size)
     positions = op.Sub(op.Mul(op.Add(op.Cast(steps, to=dtype), 0.5), op.Div(before, after)), 0.5)
     positions = op.Max(op.Min(positions, op.Sub(before, 1.0)), op.number(0.0, positions))
     taps = [interpolation.inside(op, tap, before) for tap in interpolation.linear(op, positions)]

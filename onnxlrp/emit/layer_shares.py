@@ -9,12 +9,13 @@ import onnx_ir as ir
 from onnxlrp.analysis.layers import Layer
 from onnxlrp.emit.backward import Absorbed, Arrived, Backward, kept_by_division, only
 from onnxlrp.emit.bounds import bounds
-from onnxlrp.emit.context import Context, shaped
+from onnxlrp.emit.context import Context
 from onnxlrp.emit.denominators import Denominator
 from onnxlrp.emit.float16 import bounded
 from onnxlrp.emit.modified import modified, modified_weight, scaled_by
 from onnxlrp.emit.relevance import Amount, Factor, Relevance
 from onnxlrp.emit.slices import narrowed
+from onnxlrp.graph.call import shaped
 from onnxlrp.plan import Step
 from onnxlrp.rule_language import NOTHING, ONE, Above, Modifier, Share, Term
 

@@ -9,9 +9,9 @@ import onnx_ir as ir
 
 from onnxlrp.analysis.activations import nodes_between, rounds
 from onnxlrp.emit.backward import Absorbed, Arrived, Backward, factor_of, lost_by, only
-from onnxlrp.emit.context import Context, shaped
+from onnxlrp.emit.context import Context
 from onnxlrp.emit.relevance import Factor
-from onnxlrp.graph.call import Call
+from onnxlrp.graph.call import Call, shaped
 from onnxlrp.operators.registry import Kind, find
 from onnxlrp.plan import Step
 

@@ -15,9 +15,10 @@ from collections.abc import Callable, Sequence
 import onnx_ir as ir
 
 from onnxlrp.emit.concept_masks import Mask
-from onnxlrp.emit.context import Context, shaped
+from onnxlrp.emit.context import Context
 from onnxlrp.emit.float16 import MANY, bounded
 from onnxlrp.emit.stabiliser import divide, ramp
+from onnxlrp.graph.call import shaped
 from onnxlrp.rules import Rule
 
 Transpose = Callable[[ir.Value], ir.Value]

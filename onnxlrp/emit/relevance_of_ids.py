@@ -7,10 +7,11 @@ from collections.abc import Sequence
 
 import onnx_ir as ir
 
-from onnxlrp.emit.context import Context, shaped
+from onnxlrp.emit.context import Context
 from onnxlrp.emit.gradients import GRADIENT
 from onnxlrp.emit.relevance import Amount
 from onnxlrp.emit.walk import Walk
+from onnxlrp.graph.call import shaped
 from onnxlrp.plan.steps import Embeddings
 
 

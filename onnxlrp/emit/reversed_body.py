@@ -15,11 +15,11 @@ import onnx_ir as ir
 import onnx_ir.passes.common as passes
 
 from onnxlrp.emit.backward import Absorbed, Arrived, Backward
-from onnxlrp.emit.context import Context, shaped
+from onnxlrp.emit.context import Context
 from onnxlrp.emit.ledger import LedgerTaps
 from onnxlrp.emit.relevance import Amount
 from onnxlrp.emit.walk import Walk, rounded_values
-from onnxlrp.graph.call import sizes_known
+from onnxlrp.graph.call import shaped, sizes_known
 from onnxlrp.graph.walks import read_by, upstream
 from onnxlrp.interface import LEDGER_COLUMNS
 from onnxlrp.operators.control_flow import Body

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 import onnx_ir as ir
 
 from onnxlrp.emit.backward import Arrived, Backward
-from onnxlrp.emit.context import Context, shaped
+from onnxlrp.emit.context import Context
 from onnxlrp.emit.relevance import Amount
 from onnxlrp.emit.reversed_body import Repeated, captured_by, store
 from onnxlrp.graph.builder import Builder
-from onnxlrp.graph.call import Call, content, sizes_known
+from onnxlrp.graph.call import Call, content, shaped, sizes_known
 from onnxlrp.graph.readers import is_read
 from onnxlrp.operators.control_flow import Body, bodies
 from onnxlrp.plan import Step

@@ -20,7 +20,7 @@ from onnxlrp.evaluation.explanation_methods import AsGiven, ExplanationMethod
 from onnxlrp.evaluation.localisation import read_masks
 from onnxlrp.evaluation.measuring import Measuring
 from onnxlrp.evaluation.presets import presets_for
-from onnxlrp.evaluation.subject import Subject, prepare_subject
+from onnxlrp.evaluation.subject import Subject, subject_of
 from onnxlrp.evaluation.units import Units
 from onnxlrp.runtime.progress_bar import progress_bar
 
@@ -141,32 +141,11 @@ def evaluate(
     evaluation = onnxlrp.evaluate("model.onnx", {"image": x}, "auto", explanations={"edges": edges})
     ```
     """
+    given = locals()
     asked = asked_measures(measures, masks)
     check_numbers(steps, confidence)
     check_beside(beside)
-    options = {
-        "output": output,
-        "inputs": inputs,
-        "explain_probability": explain_probability,
-        "background": background,
-        "target": target_kind,
-    }
-    subject = prepare_subject(
-        model,
-        data,
-        options,
-        target=target,
-        position=position,
-        units=units,
-        unit_size=unit_size,
-        baseline=baseline,
-        mask_token=mask_token,
-        batch_size=batch_size,
-        providers=providers,
-        tokenizer=tokenizer,
-        preprocess=preprocess,
-        seed=seed,
-    )
+    subject = subject_of(given)
     samples, parts = subject.data, subject.units
     named = named_composites(composites, presets_for(subject.plan, parts.kinds, samples.feeds))
     methods = _methods(named, beside, explanations or {}, subject)

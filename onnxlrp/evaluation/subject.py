@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -57,11 +58,20 @@ class Subject:
         return dataclasses.replace(self, **{name: part.taking(rows) for name, part in parts.items()})
 
 
+def subject_of(given: Mapping[str, Any]) -> Subject:
+    """Prepare the subject from the arguments of `onnxlrp.evaluate` or `onnxlrp.tune`, by their names."""
+    return prepare_subject(**{name: given[name] for name in inspect.signature(prepare_subject).parameters})
+
+
 def prepare_subject(
     model: Any,
     data: Any,
-    options: Mapping[str, Any],
     *,
+    output: str | None,
+    inputs: Sequence[str] | None,
+    explain_probability: bool,
+    background: Any,
+    target_kind: str,
     target: Any,
     position: Any,
     units: Any,
@@ -75,6 +85,13 @@ def prepare_subject(
     seed: int,
 ) -> Subject:
     """Read model and data, choose the scores, and decide what is removed, as `onnxlrp.evaluate` describes it."""
+    options: dict[str, Any] = {
+        "output": output,
+        "inputs": inputs,
+        "explain_probability": explain_probability,
+        "background": background,
+        "target": target_kind,
+    }
     first = convert(model, **options)
     tokenizer = find_tokenizer(tokenizer, model)
     explainer = Explainer(first, providers, tokenizer)

@@ -15,7 +15,7 @@ from onnxlrp.evaluation.candidates import Candidate
 from onnxlrp.evaluation.halving import Halving
 from onnxlrp.evaluation.measuring import Measuring
 from onnxlrp.evaluation.removal import Advance
-from onnxlrp.evaluation.subject import Subject, prepare_subject
+from onnxlrp.evaluation.subject import Subject, subject_of
 from onnxlrp.evaluation.tuning_result import Tuning, make_tuning
 from onnxlrp.evaluation.tuning_search import input_box, make_starts, search
 from onnxlrp.runtime.progress_bar import progress_bar
@@ -110,31 +110,10 @@ def tune(
     explained = onnxlrp.convert("model.onnx", composite="rules.toml")
     ```
     """
+    given = locals()
     check_numbers(steps, confidence)
     _check_budget(budget)
-    options = {
-        "output": output,
-        "inputs": inputs,
-        "explain_probability": explain_probability,
-        "background": background,
-        "target": target_kind,
-    }
-    subject = prepare_subject(
-        model,
-        data,
-        options,
-        target=target,
-        position=position,
-        units=units,
-        unit_size=unit_size,
-        baseline=baseline,
-        mask_token=mask_token,
-        batch_size=batch_size,
-        providers=providers,
-        tokenizer=tokenizer,
-        preprocess=preprocess,
-        seed=seed,
-    )
+    subject = subject_of(given)
     searched, kept_back = split_samples(subject.data.count, held_out, seed)
     starts, notes = make_starts(subject, composites)
     total = _runs(budget, len(starts), len(searched), len(kept_back), steps)

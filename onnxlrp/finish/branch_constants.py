@@ -18,10 +18,11 @@ _SMALL = 1024
 """Most bytes of a constant that is stored in each branch that reads it."""
 
 
-def bring_constants(branch: ir.Graph, word: str, names: Names) -> None:
+def bring_constants(branch: ir.Graph, word: str, rule: str, names: Names) -> None:
     """Copy small constants into a branch, equal ones once, and let its convolutions read copies of their weights.
 
     The copies of weights are computed by a Concat of one operand, which sessions fold into a constant of the branch.
+    `word` ends their names, `rule` is the mark of these nodes.
     """
     small: dict[Hashable, ir.Value] = {}
     weights: dict[ir.Value, ir.Value] = {}
@@ -38,7 +39,7 @@ def bring_constants(branch: ir.Graph, word: str, names: Names) -> None:
                 node.replace_input_with(index, small[key])
             elif _is_of_convolution(node, index):
                 if value not in weights:
-                    weights[value] = _copied(value, names.unique(f"{value.name}_{word}"))
+                    weights[value] = _copied(value, rule, names.unique(f"{value.name}_{word}"))
                 node.replace_input_with(index, weights[value])
     copies = [copy.producer() for copy in weights.values()]
     if first is not None:
@@ -76,9 +77,9 @@ def _stored(branch: ir.Graph, value: ir.Value, tensor: ir.TensorProtocol, name: 
     return copy
 
 
-def _copied(value: ir.Value, name: str) -> ir.Value:
+def _copied(value: ir.Value, rule: str, name: str) -> ir.Value:
     node = ir.node("Concat", [value], attributes={"axis": 0}, name=f"lrp.weight.{name}")
-    mark_rule(node, "on demand")
+    mark_rule(node, rule)
     copy = node.outputs[0]
     copy.name, copy.type, copy.shape = name, value.type, value.shape
     return copy

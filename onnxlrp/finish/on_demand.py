@@ -20,6 +20,7 @@ import numpy as np
 import onnx_ir as ir
 
 from onnxlrp.finish.branch_constants import bring_constants
+from onnxlrp.finish.large_nodes import are_large
 from onnxlrp.finish.unread_results import drop_unread_results
 from onnxlrp.graph.call import values_in
 from onnxlrp.graph.names import Names
@@ -28,8 +29,6 @@ from onnxlrp.graph.provenance import mark_rule
 from onnxlrp.graph.walks import read_by, upstream
 from onnxlrp.source.read import Source
 
-_LARGE = 2**16
-"""Bytes of attributes above which the model is not written twice, such as those of a tree ensemble."""
 _RULE = "on demand"
 
 
@@ -48,7 +47,7 @@ def put_under_switch(source: Source, switch: Switch) -> None:
     names, outputs = Names(graph), list(graph.outputs)
     own, added = outputs[: len(source.outputs)], outputs[len(source.outputs) :]
     forward = set(upstream(own, read_by))
-    stays = _is_large(source, forward) or _holds_halves(graph)
+    stays = are_large(source, forward) or _holds_halves(graph)
     twice = not stays and _reads_activations(graph, forward, own)
     moved = [node for node in graph if twice or node not in forward]
     computed = [v for v in dict.fromkeys(own) if v.producer() is not None] if twice else []
@@ -61,7 +60,7 @@ def put_under_switch(source: Source, switch: Switch) -> None:
     for value in added:
         _add_empty(without, value, results[value], names)
     for name, branch in branches.items():
-        bring_constants(branch, name[:4], names)
+        bring_constants(branch, name[:4], _RULE, names)
     attributes = [ir.AttrGraph(name, branch) for name, branch in branches.items()]
     node = ir.Node("", "If", [_input(graph, switch)], attributes, outputs=list(results.values()), name="lrp.on_demand")
     mark_rule(node, _RULE)
@@ -81,21 +80,8 @@ def _reads_activations(graph: ir.Graph, forward: set[ir.Node], own: Sequence[ir.
     return any(v in data and v.producer() in forward and v not in own for v in read)
 
 
-def _is_large(source: Source, nodes: Iterable[ir.Node]) -> bool:
-    """Decide whether writing some nodes twice would make the file much larger."""
-    return bool(source.held) or sum(_bytes(a) for node in nodes for a in node.attributes.values()) > _LARGE
-
-
 def _holds_halves(graph: ir.Graph) -> bool:
     return any(value.dtype == ir.DataType.FLOAT16 for value in graph.initializers.values())
-
-
-def _bytes(attribute: ir.Attr) -> int:
-    """Estimate the bytes of an attribute's content; graphs count nothing."""
-    if attribute.type == ir.AttributeType.TENSOR:
-        return attribute.as_tensor().nbytes
-    lists = (ir.AttributeType.FLOATS, ir.AttributeType.INTS, ir.AttributeType.STRINGS)
-    return 4 * len(attribute.value) if attribute.type in lists else 0
 
 
 def _forward_alone(source: Source, nodes: Sequence[ir.Node], ends: Sequence[ir.Value], names: Names) -> ir.Graph:

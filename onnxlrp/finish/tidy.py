@@ -9,6 +9,7 @@ import onnx_ir as ir
 import onnx_ir.passes.common as passes
 
 from onnxlrp.finish.clip_rectified import clip_rectified
+from onnxlrp.finish.in_slices import NOTHING_SAVED, Sliced, decide_slices, put_in_slices
 from onnxlrp.finish.on_demand import Switch, put_under_switch
 from onnxlrp.finish.portable import make_portable
 from onnxlrp.finish.portable.known_sizes import declare_known_sizes
@@ -22,8 +23,15 @@ from onnxlrp.source.unused import remove_unused
 from onnxlrp.trees.ensemble_attributes import drop_unused_attributes
 
 
-def tidy(source: Source, op: Builder, metadata: Mapping[str, str], switch: Switch | None = None) -> list[str]:
-    """Finish the explained model in place, and return notes about it; with a switch, relevance is computed on demand.
+def tidy(
+    source: Source,
+    op: Builder,
+    metadata: Mapping[str, str],
+    switch: Switch | None = None,
+    sliced: Sliced | None = None,
+) -> list[str]:
+    """Finish the explained model in place, and return notes about it; with a switch, relevance is computed on demand,
+    with slices, for some samples at a time.
 
     Ensures the laws of `finish.finished_spec`.
     """
@@ -43,6 +51,9 @@ def tidy(source: Source, op: Builder, metadata: Mapping[str, str], switch: Switc
     graph.sort()
     remove_unused(model)
     notes = make_portable(source, op) if op.profile.rewritten else []
+    slices = None if sliced is None else decide_slices(source, sliced)
+    if sliced is not None:
+        notes.append(NOTHING_SAVED if slices is None else slices.note)
     passes.NameFixPass()(model)
     _restore_outputs(source)
     shapes = {d.name: d.shape for d in source.inputs}
@@ -62,6 +73,10 @@ def tidy(source: Source, op: Builder, metadata: Mapping[str, str], switch: Switc
                 declared = value in own or (node.domain != "" and not is_relevance(node))
                 value.shape = source.inner.get(str(value.name)) if declared else _sizes(value, names)
                 value.type = None if node.domain == "" and value.shape is None else value.type
+    if slices is not None:
+        put_in_slices(source, op, slices)
+        remove_unused(model)
+        passes.NameFixPass()(model)
     if switch is not None:
         put_under_switch(source, switch)
         remove_unused(model)

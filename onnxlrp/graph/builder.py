@@ -12,58 +12,27 @@ from typing import Any
 
 import numpy as np
 import onnx_ir as ir
-from onnxscript import GraphBuilder, OpBuilder
+from onnxscript import OpBuilder
 
 from onnxlrp.graph import node_inference
+from onnxlrp.graph.argument_keys import Same, argument_key, is_removed
 from onnxlrp.graph.call import Call, content, ranked, sizes_known
-from onnxlrp.graph.provenance import is_relevance, mark_rule
+from onnxlrp.graph.labelled_graph import LabelledGraph
+from onnxlrp.graph.provenance import is_relevance
 from onnxlrp.profiles import ONNXRUNTIME, Profile
 
-_ARITHMETIC = {"Add", "Sub", "Mul", "Div"}
 _CONTRACTIONS = {"Conv", "ConvTranspose", "DeformConv", "Einsum", "Gemm", "MatMul"}
-
-
-class _Graph(GraphBuilder):
-    """GraphBuilder that labels nodes with the rule that they come from."""
-
-    label: str = ""
-
-    def initializer(self, tensor: Any, name: str | None = None, *, qualify: bool = True) -> ir.Value:
-        """Add an initializer whose name always begins with the scope, because two builders work on one graph, one after
-        the other."""
-        return super().initializer(tensor, name, qualify=True)
-
-    def _partition_inputs_attributes(
-        self, schema: Any, args: Sequence[Any], kwargs: dict[str, Any]
-    ) -> tuple[Sequence[Any], dict[str, Any]]:
-        """Tell operands from attributes by position and name: asking the schema takes a third of a node's time."""
-        return args, kwargs
-
-    def _infer_shapes(self, node: ir.Node) -> None:
-        """Infer as ONNX does, but without asking it if both operands of arithmetic have one type and one shape."""
-        if node.op_type in _ARITHMETIC:
-            first, second = node.inputs
-            assert first is not None and second is not None
-            dtype, shape = first.type, first.shape
-            if dtype is not None and shape is not None and dtype == second.type and shape == second.shape:
-                node.outputs[0].type, node.outputs[0].shape = dtype, shape.copy()
-                return
-        node_inference.infer_outputs(node)
-
-    def _annotate_node(self, node: ir.Node) -> None:
-        if self.label:
-            mark_rule(node, self.label)
 
 
 class Builder(OpBuilder):
     """Builder of nodes: `op.Mul(a, 2.0)` appends one and returns its output; numbers take the operand's type."""
 
     def __init__(self, graph: ir.Graph, scope: str, profile: Profile = ONNXRUNTIME) -> None:
-        self._graph_builder, self.profile = _Graph(graph), profile
+        self._graph_builder, self.profile = LabelledGraph(graph), profile
         self._graph_builder.push_module(scope)
         super().__init__(self._graph_builder, "", graph.opset_imports[""])
         self._equal: dict[tuple, Any] = {}
-        self._offsets: dict[tuple[_Same, int], list[ir.Value]] = {}
+        self._offsets: dict[tuple[Same, int], list[ir.Value]] = {}
 
     def inside(self, graph: ir.Graph, scope: str) -> Builder:
         """Make a builder of the same kind for another graph, such as a body."""
@@ -82,7 +51,7 @@ class Builder(OpBuilder):
 
         def once(*args: Any, **kwargs: Any) -> Any:
             try:
-                key = (op_type, tuple(_identity(a) for a in args), repr(sorted(kwargs.items())))
+                key = (op_type, tuple(argument_key(a) for a in args), repr(sorted(kwargs.items())))
             except TypeError:
                 return make(*args, **kwargs)
             if key not in self._equal:
@@ -110,10 +79,10 @@ class Builder(OpBuilder):
 
     def forget_removed(self) -> None:
         """Forget values that were removed from the graph, so that a later request builds them again."""
-        for key in [k for k, result in self._equal.items() if _is_removed(result)]:
+        for key in [k for k, result in self._equal.items() if is_removed(result)]:
             # The entry is kept, under another key, because the number of entries names the next constant.
             self._equal["removed", key] = self._equal.pop(key)
-        self._offsets = {k: values for k, values in self._offsets.items() if not _is_removed(values)}
+        self._offsets = {k: values for k, values in self._offsets.items() if not is_removed(values)}
 
     # Values
 
@@ -175,7 +144,7 @@ class Builder(OpBuilder):
 
         Offsets are remembered for this very tuple, because adding up all sizes for each of many values is slow.
         """
-        known = self._offsets.setdefault((_Same(values), axis), [])
+        known = self._offsets.setdefault((Same(values), axis), [])
         if not known:
             known.append(self.ints([0]))
         while len(known) <= place:
@@ -264,8 +233,8 @@ class Builder(OpBuilder):
         inputs = list(call.inputs)
         while inputs and inputs[-1] is None:
             inputs.pop()
-        attributes = tuple((k, _Same(v)) for k, v in sorted(call.attributes.items()))
-        key = ("run", call.domain, call.op_type, attributes, tuple(_identity(v) for v in inputs), outputs or 1)
+        attributes = tuple((k, Same(v)) for k, v in sorted(call.attributes.items()))
+        key = ("run", call.domain, call.op_type, attributes, tuple(argument_key(v) for v in inputs), outputs or 1)
         if key not in self._equal:
             values = self._graph_builder.call_op(
                 call.op_type,
@@ -299,6 +268,10 @@ class Builder(OpBuilder):
         length = self.Squeeze(size, self.ints([0]))
         positions = self.Range(self.ints_scalar(0), length, self.ints_scalar(1))
         return self.cast(self.Equal(index, positions), dtype)
+
+    def count_up(self, size: ir.Value) -> ir.Value:
+        """Build the int64 vector 0, 1, …, size − 1; `size` is int64 [1]."""
+        return self.Range(self.ints_scalar(0), self.Squeeze(size, self.ints([0])), self.ints_scalar(1))
 
     def unbroadcast(self, r: ir.Value, like: ir.Value) -> ir.Value:
         """Sum over the axes along which `like` was broadcast to the shape of `r`."""
@@ -396,35 +369,3 @@ def _sized_alike(call: Call, inputs: Sequence[ir.Value | None]) -> bool:
         return False
     pairs = zip(inputs, call.original, strict=False)
     return all(a is None or (b is not None and a.shape == b.shape and sizes_known(a)) for a, b in pairs)
-
-
-class _Same:
-    """Wrapper of an object that equals itself alone. It keeps the object alive, because another could get its id."""
-
-    def __init__(self, kept: Any) -> None:
-        self.kept = kept
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Same) and self.kept is other.kept
-
-    def __hash__(self) -> int:
-        return id(self.kept)
-
-
-def _identity(argument: Any) -> Any:
-    """Make a key that is equal for equal arguments; values of the graph are compared as the objects they are."""
-    if isinstance(argument, (ir.Value, int, float, str, bool, type(None))):
-        return (type(argument), argument)
-    if isinstance(argument, (list, tuple)):
-        return tuple(_identity(a) for a in argument)
-    raise TypeError
-
-
-def _is_removed(result: Any) -> bool:
-    """Decide whether any value of a result belongs to a graph no longer, neither as a node's output nor as an input."""
-    if isinstance(result, ir.Value):
-        node = result.producer()
-        if node is not None:
-            return node.graph is None
-        return not result.is_initializer() and not result.is_graph_input()
-    return isinstance(result, Sequence) and not isinstance(result, str) and any(_is_removed(part) for part in result)

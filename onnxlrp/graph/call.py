@@ -127,3 +127,14 @@ def sizes_known(value: ir.Value) -> bool:
 def content(value: ir.Value | None) -> np.ndarray | None:
     """Return the content of a constant, None if it is not known before the model runs."""
     return None if value is None or value.const_value is None else value.const_value.numpy()
+
+
+def shaped(tensor: ir.Value, like: ir.Value) -> ir.Value:
+    """Declare that a tensor has the shape of a value, and return it.
+
+    Inference through shape arithmetic forgets the names of dimensions, and what is not known to be equal must be
+    treated as if it were broadcast.
+    """
+    if like.shape is not None:
+        tensor.shape = like.shape
+    return tensor

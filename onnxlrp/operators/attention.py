@@ -141,7 +141,7 @@ def _hidden(op: Builder, call: Call, q: ir.Value, k: ir.Value) -> ir.Value | Non
 
     These are later keys under a causal mask, keys outside of the window, and keys after the end of a sample.
     """
-    keys, rows = heads.count(op, op.dim(k, 2)), _rows(op, call, q)
+    keys, rows = op.count_up(op.dim(k, 2)), _rows(op, call, q)
     masks = []
     if call.attr("is_causal", 0):
         masks.append(op.Less(_causal_rows(op, call, q, k, rows), keys))
@@ -156,7 +156,7 @@ def _hidden(op: Builder, call: Call, q: ir.Value, k: ir.Value) -> ir.Value | Non
 
 def _rows(op: Builder, call: Call, q: ir.Value) -> ir.Value:
     """Compute the places of the queries among the keys, [S, 1], or [B, 1, S, 1] where samples differ in length."""
-    rows = op.Unsqueeze(heads.count(op, op.dim(q, 2)), op.ints([1]))
+    rows = op.Unsqueeze(op.count_up(op.dim(q, 2)), op.ints([1]))
     if call.input(6) is not None:
         lengths = op.Reshape(call.operand(6), op.ints([-1, 1, 1, 1]))
         return op.Add(rows, op.Sub(lengths, op.dim(q, 2)))

@@ -106,7 +106,7 @@ def _transpose(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
 
 def identity(op: Builder, size: ir.Value, dtype: ir.DataType) -> ir.Value:
     """Build the identity matrix, [size, size]; `size` is int64 [1]."""
-    rows = op.Range(op.ints_scalar(0), op.Squeeze(size, op.ints([0])), op.ints_scalar(1))
+    rows = op.count_up(size)
     return op.one_hot(op.Unsqueeze(rows, op.ints([1])), size, dtype)
 
 

@@ -210,7 +210,7 @@ def _packed(
     where = op.Reshape(op.cast(offsets, ir.DataType.INT64), op.ints([-1]))
     where = op.Slice(where, op.ints([0]), tokens, op.ints([0]))
     # A place without a token reads the row of zeros that follows the last token.
-    source = op.ScatterElements(op.Expand(tokens, places), where, heads.count(op, tokens), axis=0)
+    source = op.ScatterElements(op.Expand(tokens, places), where, op.count_up(tokens), axis=0)
     apart = []
     for part in parts:
         zero = op.full(op.Concat(op.ints([1]), op.dim(part, 1), axis=0), 0, part.dtype)

@@ -64,7 +64,7 @@ def rotary_embedding(op: Builder, call: Call) -> list[ir.Value]:
         x = op.Transpose(x, perm=[0, 2, 1, 3])
     if call.rank(1) == 1:
         # A vector holds the position of the first token.
-        positions = op.Unsqueeze(op.Add(positions, heads.count(op, op.dim(x, 2))), op.ints([0]))
+        positions = op.Unsqueeze(op.Add(positions, op.count_up(op.dim(x, 2))), op.ints([0]))
     rotated = rotate(op, x, positions, cosines, sines, bool(call.attr("interleaved", 0)))
     return [heads.merge_heads(op, rotated) if flat else rotated]
 

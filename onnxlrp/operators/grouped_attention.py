@@ -83,7 +83,7 @@ def _positions(op: Builder, call: Call, q: ir.Value, past: ir.Value) -> ir.Value
 
     If the queries are the whole sequence, the kernel takes the first given position for all samples and counts on.
     """
-    given, steps = call.input(9), heads.count(op, op.dim(q, 2))
+    given, steps = call.input(9), op.count_up(op.dim(q, 2))
     if given is None:
         return op.Add(past, steps)
     first = op.Slice(op.Reshape(given, op.ints([-1])), op.ints([0]), op.ints([1]), op.ints([0]))
@@ -97,7 +97,7 @@ def _cached(op: Builder, call: Call, past: ir.Value, k: ir.Value, v: ir.Value) -
     results = []
     for cache, new in ((call.operand(3), k), (call.operand(4), v)):
         size, fresh = op.dim(cache, 2), op.dim(new, 2)
-        places = heads.count(op, op.Max(size, whole))
+        places = op.count_up(op.Max(size, whole))
         ahead = op.Sub(places, past)
         # A last row of zeros serves the rows that are neither.
         row = op.Concat(op.shape(new, 0, 2), op.ints([1]), op.dim(new, 3), axis=0)
@@ -111,8 +111,8 @@ def _cached(op: Builder, call: Call, past: ir.Value, k: ir.Value, v: ir.Value) -
 
 def _visible(op: Builder, call: Call, q: ir.Value, k: ir.Value, past: ir.Value) -> ir.Value:
     """Compute whether a query sees a key, bool [B, 1, S, T]: up to its own place, within the window."""
-    rows = op.Unsqueeze(op.Add(past, heads.count(op, op.dim(q, 2))), op.ints([1, 3]))
-    keys = heads.count(op, op.dim(k, 2))
+    rows = op.Unsqueeze(op.Add(past, op.count_up(op.dim(q, 2))), op.ints([1, 3]))
+    keys = op.count_up(op.dim(k, 2))
     if not call.attr("causal", 1):
         lengths = op.Reshape(op.cast(call.operand(5), _INT64), op.ints([-1, 1, 1, 1]))
         return op.LessOrEqual(keys, lengths)

@@ -44,11 +44,6 @@ def split_last(op: Builder, value: ir.Value, count: int) -> ir.Value:
     return op.Reshape(value, op.Concat(op.ints([*front, count]), each, axis=0))
 
 
-def count(op: Builder, size: ir.Value) -> ir.Value:
-    """Build the int64 vector 0, 1, …, size − 1; `size` is int64 [1]."""
-    return op.Range(op.ints_scalar(0), op.Squeeze(size, op.ints([0])), op.ints_scalar(1))
-
-
 def scale_of(op: Builder, call: Call, q: ir.Value) -> ir.Value | float:
     """Return the attribute `scale`, or 1/√H of queries [B, N, S, H] where it is left out."""
     given, width = float(call.attr("scale", 0.0)), op.dims(q)[-1]
@@ -73,14 +68,14 @@ def lowest_of(dtype: ir.DataType) -> float:
 def causal(op: Builder, q: ir.Value, k: ir.Value) -> ir.Value:
     """Compute whether a key is no later than a query, bool [S, T]; the last key and the last query coincide."""
     queries, keys = op.dim(q, 2), op.dim(k, 2)
-    rows = op.Add(count(op, queries), op.Sub(keys, queries))
-    return op.LessOrEqual(count(op, keys), op.Unsqueeze(rows, op.ints([1])))
+    rows = op.Add(op.count_up(queries), op.Sub(keys, queries))
+    return op.LessOrEqual(op.count_up(keys), op.Unsqueeze(rows, op.ints([1])))
 
 
 def within_length(op: Builder, k: ir.Value, lengths: ir.Value) -> ir.Value:
     """Compute whether a key lies within the length [B] of its sample, bool [B, 1, 1, T]."""
     ends = op.Reshape(op.cast(lengths, ir.DataType.INT64), op.ints([-1, 1, 1, 1]))
-    return op.Less(count(op, op.dim(k, 2)), ends)
+    return op.Less(op.count_up(op.dim(k, 2)), ends)
 
 
 def repeat_heads(op: Builder, x: ir.Value, times: int | ir.Value) -> ir.Value:

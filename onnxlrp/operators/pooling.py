@@ -122,7 +122,7 @@ def max_pool(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
     if op.dims(x)[0] != 1 or op.dims(r)[0] == 1:
         return op.scatter_back(r, winners, x)
     # One sample stands for all: its winners are those of each, further on by the elements of the samples before.
-    samples = op.Range(op.ints_scalar(0), op.Squeeze(op.dim(r, 0), op.ints([0])), op.ints_scalar(1))
+    samples = op.count_up(op.dim(r, 0))
     begins = op.Reshape(op.Mul(samples, op.size(x)), op.ints([-1, *[1] * (call.rank() - 1)]))
     return op.scatter_back(r, op.Add(winners, begins), x, op.Concat(op.dim(r, 0), op.shape(x, 1), axis=0))
 
@@ -281,13 +281,8 @@ def column_to_image(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Va
         width = op.Mul(op.Sub(given, op.ints([1])), op.ints([dilation]))
         room = op.Sub(op.Sub(op.dim(r, at), width), op.ints([1]))
         count = op.Add(op.Div(room, op.ints([stride])), op.ints([1]))
-        rows = op.Mul(_count_up(op, given), op.ints([dilation]))
-        starts = op.Mul(_count_up(op, count), op.ints([stride]))
+        rows = op.Mul(op.count_up(given), op.ints([dilation]))
+        starts = op.Mul(op.count_up(count), op.ints([stride]))
         r = op.Gather(r, op.Add(op.Unsqueeze(rows, op.ints([1])), starts), axis=at)
     order = [0, 1, *range(2, 2 + 2 * spatial, 2), *range(3, 3 + 2 * spatial, 2)]
     return op.Reshape(op.Transpose(r, perm=order), op.shape(call.operand(0)))
-
-
-def _count_up(op: Builder, size: ir.Value) -> ir.Value:
-    """Build the int64 vector 0, 1, …, size − 1; `size` is int64 [1]."""
-    return op.Range(op.ints_scalar(0), op.Squeeze(size, op.ints([0])), op.ints_scalar(1))

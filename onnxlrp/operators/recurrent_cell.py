@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import onnx_ir as ir
 
-from onnxlrp.graph.call import Call
+from onnxlrp.graph.call import Call, shaped
 from onnxlrp.operators.recurrent_activations import Activation, functions, text_of
 from onnxlrp.operators.registry import Reversed
 from onnxlrp.operators.scan_function import scan
@@ -108,7 +108,7 @@ class Cell:
         op, lengths = self.op, self.call.input(LENGTHS)
         if lengths is None:
             return None
-        times = op.Range(op.ints_scalar(0), op.Squeeze(self.steps, op.ints([0])), op.ints_scalar(1))
+        times = op.count_up(self.steps)
         inside = op.Less(
             op.Unsqueeze(times, op.ints([1])), op.Unsqueeze(op.cast(lengths, ir.DataType.INT64), op.ints([0]))
         )
@@ -147,7 +147,7 @@ class Cell:
         """Compute the states before each step from the states after it."""
         op = self.op
         earlier = op.Slice(states, op.ints([1]), op.ints([_MOST]), op.ints([0]))
-        return _shaped(op.Concat(earlier, op.Unsqueeze(initial, op.ints([0])), axis=0), states)
+        return shaped(op.Concat(earlier, op.Unsqueeze(initial, op.ints([0])), axis=0), states)
 
     @functools.cached_property
     def biases(self) -> tuple[ir.Value | None, ir.Value | None]:
@@ -193,7 +193,7 @@ class Cell:
         if r is None or lengths is None:
             return state
         steps = op.Unsqueeze(op.cast(lengths, ir.DataType.INT64), op.ints([1]))
-        return _shaped(op.Where(op.Greater(steps, op.ints_scalar(0)), state, op.number(0.0, state)), state)
+        return shaped(op.Where(op.Greater(steps, op.ints_scalar(0)), state, op.number(0.0, state)), state)
 
     def dropped(self) -> list[ir.Value]:
         """List the sums of the relevance that ends because it arrives at steps that samples do not have."""
@@ -255,12 +255,6 @@ class Cell:
         op = self.op
         parts = (op.ReduceSum(d, op.ints([1]), keepdims=0) for d in (from_x, from_h))
         return op.Concat(*parts, axis=1)
-
-
-def _shaped(v: ir.Value, like: ir.Value) -> ir.Value:
-    if like.shape is not None:
-        v.shape = like.shape
-    return v
 
 
 def relevance_of_operands(

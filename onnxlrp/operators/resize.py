@@ -120,7 +120,7 @@ def _matrix(op: Builder, call: Call, axis: int, dtype: ir.DataType | None) -> ir
     # Resizing the identity matrix reproduces the rounding of whatever runtime runs the model.
     x, y = call.operand(0), call.outputs[0]
     size = op.dim(x, axis)
-    positions = op.Range(op.ints_scalar(0), op.Squeeze(size, op.ints([0])), op.ints_scalar(1))
+    positions = op.count_up(size)
     # Its shape is [in, 1, in, 1], because onnxruntime's linear and cubic kernels require a picture. The last axis is
     # doubled, because onnxruntime copies the operand if no size changes, whatever the scale.
     identity = op.Unsqueeze(op.one_hot(op.Unsqueeze(positions, op.ints([1])), size, dtype), op.ints([1, 3]))
@@ -168,7 +168,7 @@ def _float(op: Builder, size: ir.Value, dtype: ir.DataType) -> ir.Value:
 def _steps(op: Builder, call: Call, axis: int, dtype: ir.DataType) -> tuple[ir.Value, ir.Value, ir.Value]:
     """Return the indices 0, 1, … along an axis of the output, and the lengths of output and input, all as floats."""
     after = op.dim(call.outputs[0], axis)
-    steps = op.Range(op.ints_scalar(0), op.Squeeze(after, op.ints([0])), op.ints_scalar(1))
+    steps = op.count_up(after)
     return op.Cast(steps, to=dtype), _float(op, after, dtype), _float(op, op.dim(call.operand(0), axis), dtype)
 
 

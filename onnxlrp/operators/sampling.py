@@ -28,7 +28,7 @@ def length(op: Builder, value: ir.Value, axis: int, dtype: ir.DataType) -> ir.Va
 
 def count_up(op: Builder, size: ir.Value, dtype: ir.DataType | None = None) -> ir.Value:
     """Build the vector 0, 1, …, size − 1 in a type, by default int64; `size` is int64 [1]."""
-    positions = op.Range(op.ints_scalar(0), op.Squeeze(size, op.ints([0])), op.ints_scalar(1))
+    positions = op.count_up(size)
     return positions if dtype is None else op.cast(positions, dtype)
 
 

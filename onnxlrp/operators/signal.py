@@ -14,11 +14,6 @@ if TYPE_CHECKING:
     from onnxlrp.graph.builder import Builder
 
 
-def _range(op: Builder, size: ir.Value) -> ir.Value:
-    """Build the int64 vector 0, 1, …, size − 1; `size` is int64 [1]."""
-    return op.Range(op.ints_scalar(0), op.Squeeze(size, op.ints([0])), op.ints_scalar(1))
-
-
 def _waves(
     op: Builder, rows: ir.Value, columns: ir.Value, length: ir.Value, dtype: ir.DataType
 ) -> tuple[ir.Value, ir.Value]:
@@ -26,7 +21,7 @@ def _waves(
 
     k·m is reduced modulo N as an integer, which keeps large angles accurate.
     """
-    k, m = op.Unsqueeze(_range(op, rows), op.ints([1])), op.Unsqueeze(_range(op, columns), op.ints([0]))
+    k, m = op.Unsqueeze(op.count_up(rows), op.ints([1])), op.Unsqueeze(op.count_up(columns), op.ints([0]))
     turns = op.Div(op.cast(op.Mod(op.Mul(k, m), length), dtype), op.cast(length, dtype))
     angles = op.Mul(2 * math.pi, turns)
     return op.Cos(angles), op.Sin(angles)
@@ -45,7 +40,7 @@ def _spectrum_back(op: Builder, r: ir.Value, columns: ir.Value, length: ir.Value
     """
     assert r.dtype is not None
     cosine, sine = _waves(op, op.Slice(op.Shape(r), op.ints([3]), op.ints([4])), columns, length, r.dtype)
-    read = op.cast(op.Less(_range(op, columns), length), r.dtype)
+    read = op.cast(op.Less(op.count_up(columns), length), r.dtype)
     cosine, sine = op.Mul(cosine, read), op.Mul(sine, read)
     real, imaginary = _component(op, r, 0), _component(op, r, 1)
     a, b = op.MatMul(real, cosine), op.MatMul(imaginary, sine)
@@ -63,7 +58,7 @@ def _real_back(op: Builder, r: ir.Value, columns: ir.Value, length: ir.Value) ->
     """
     assert r.dtype is not None
     cosine, sine = _waves(op, length, columns, length, r.dtype)
-    k = _range(op, columns)
+    k = op.count_up(columns)
     twice = op.Mul(k, op.ints_scalar(2))
     once = op.Or(op.Equal(k, op.ints_scalar(0)), op.Equal(twice, length))
     read = op.cast(op.LessOrEqual(twice, length), r.dtype)
@@ -135,8 +130,8 @@ def stft(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
     step = op.Reshape(op.cast(call.operand(1), ir.DataType.INT64), flat)
     frames = op.Slice(op.Shape(r), op.ints([1]), op.ints([2]))
     # The places are the samples of the signal that each frame reads, [frames, length].
-    begins = op.Unsqueeze(op.Mul(_range(op, frames), step), op.ints([1]))
-    places = op.Add(begins, op.Unsqueeze(_range(op, length), op.ints([0])))
+    begins = op.Unsqueeze(op.Mul(op.count_up(frames), step), op.ints([1]))
+    places = op.Add(begins, op.Unsqueeze(op.count_up(length), op.ints([0])))
     back = _spectrum_back(op, op.Transpose(r, perm=[0, 1, 3, 2]), length, length, inverse=False)
     components = op.Slice(back, op.ints([0]), op.dim(signal, 2), op.ints([2]))
     components = op.Transpose(components, perm=[0, 1, 3, 2])

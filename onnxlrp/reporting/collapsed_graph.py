@@ -12,8 +12,8 @@ _FEW = 12
 """Least nodes of a drawing of blocks: fewer would hide a long graph."""
 
 
-def collapse(graph: nx.MultiDiGraph, most: int = READABLE) -> tuple[nx.DiGraph, str]:
-    """Make a graph of at most `most` nodes that a reader can follow, and say in words what was drawn as one.
+def collapse(graph: nx.MultiDiGraph) -> tuple[nx.DiGraph, str]:
+    """Make a graph of at most READABLE nodes that a reader can follow, and say in words what was drawn as one.
 
     Each node of the result has `members`, the names of the nodes that it stands for. Longer graphs are collapsed by
     chains, then by blocks between steps that all relevance passes, then by runs of blocks, and at last cut off far
@@ -21,25 +21,25 @@ def collapse(graph: nx.MultiDiGraph, most: int = READABLE) -> tuple[nx.DiGraph, 
     """
     plain = nx.DiGraph(graph)
     whole = _grouped(plain, {node: node for node in plain})
-    if len(whole) <= most:
+    if len(whole) <= READABLE:
         return whole, ""
-    chained = _grouped(plain, _chains(plain, max(4, -(-2 * len(plain) // most))))
-    if len(chained) <= most:
+    chained = _grouped(plain, _chains(plain, max(4, -(-2 * len(plain) // READABLE))))
+    if len(chained) <= READABLE:
         return chained, f"{len(plain):,} nodes are drawn as {len(chained)}: steps in a chain are drawn as one."
     blocks = _grouped(plain, _blocks(plain))
-    if _FEW <= len(blocks) <= most:
+    if _FEW <= len(blocks) <= READABLE:
         words = "what lies between two steps that all relevance passes is drawn as one block."
         return blocks, f"{len(plain):,} nodes are drawn as {len(blocks)}: {words}"
     joined = _grouped(plain, _blocks(plain, joined=True))
-    runs = _grouped(joined, _chains(joined, -(-2 * len(joined) // most)))
-    if _FEW <= len(runs) <= most:
+    runs = _grouped(joined, _chains(joined, -(-2 * len(joined) // READABLE)))
+    if _FEW <= len(runs) <= READABLE:
         return runs, f"{len(plain):,} nodes are drawn as {len(runs)}: several blocks in turn are drawn as one."
-    smaller = min((one for one in (whole, chained, blocks, runs) if len(one) > most), key=len)
-    near = list(nx.lexicographical_topological_sort(smaller, key=_ranked(smaller).__getitem__))[:most]
+    smaller = min((one for one in (whole, chained, blocks, runs) if len(one) > READABLE), key=len)
+    near = list(nx.lexicographical_topological_sort(smaller, key=_ranked(smaller).__getitem__))[:READABLE]
     return (
         nx.DiGraph(smaller.subgraph(near)),
-        f"The {most} nodes nearest to the score are drawn, of {len(smaller):,} that {len(plain):,} were collapsed to; "
-        "the table of the plan has all.",
+        f"The {READABLE} nodes nearest to the score are drawn, of {len(smaller):,} that {len(plain):,} were collapsed "
+        "to; the table of the plan has all.",
     )
 
 

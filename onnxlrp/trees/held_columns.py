@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import math
 from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
@@ -96,6 +97,15 @@ class HeldColumns:
         if attribute.floats:
             return np.fromiter(attribute.floats, np.float32, len(attribute.floats))
         return np.fromiter(attribute.ints, np.int64, len(attribute.ints))
+
+    def length(self, attribute: onnx.AttributeProto) -> int:
+        """Count the entries of a list or tensor, whether they are held or not."""
+        column = self.of(attribute)
+        if column is not None:
+            return column.array.size
+        if attribute.HasField("t"):
+            return math.prod(attribute.t.dims)
+        return len(attribute.ints) or len(attribute.floats) or len(attribute.strings)
 
     def put_back(self, content: bytes) -> list[bytes | memoryview]:
         """Return a serialised model, in parts, with every column put back in its place."""

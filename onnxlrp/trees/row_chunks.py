@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import onnx_ir as ir
 
+from onnxlrp.graph.row_slices import RowSlices
 from onnxlrp.trees.loop_bodies import loop_body
 
 if TYPE_CHECKING:
@@ -31,29 +32,21 @@ def in_chunks(op: Builder, rows: int, tables: Sequence[ir.Value], computations: 
     The time that onnxruntime takes to create a session grows with the square of the number of constants that a Loop
     reads from outside: for a body of 9,000 nodes it took 44 s, and 3 s for 45 Loops with the same nodes.
     """
-    count, one = op.dim(tables[0], 0), op.ints([1])
-    trips = op.Max(op.Div(op.Sub(op.Add(count, op.ints([rows])), one), op.ints([rows])), one)
-    size = op.Div(op.Sub(op.Add(count, trips), one), trips)
-    last, scalar = op.Sub(count, size), op.ints([])
-    each = [_loop(op, op.Reshape(trips, scalar), size, last, tables, compute) for compute in computations]
-    stacked = functools.reduce(op.Add, each)
-    flat = op.Reshape(stacked, op.Concat(op.ints([-1]), op.shape(stacked, 2), axis=0))
-    index = op.Range(op.ints_scalar(0), op.Reshape(count, scalar), op.ints_scalar(1))
-    twice = op.Sub(op.Mul(trips, size), count)
-    in_last = op.GreaterOrEqual(index, op.Mul(op.Sub(trips, one), size))
-    return op.Gather(flat, op.Where(in_last, op.Add(index, twice), index), axis=0)
+    slices = RowSlices.of(op, op.dim(tables[0], 0), rows)
+    trips = op.Reshape(slices.trips, op.ints([]))
+    each = [_loop(op, trips, slices, tables, compute) for compute in computations]
+    return slices.joined(op, functools.reduce(op.Add, each))
 
 
 def _loop(
-    op: Builder, trips: ir.Value, size: ir.Value, last: ir.Value, tables: Sequence[ir.Value], compute: Computation
+    op: Builder, trips: ir.Value, slices: RowSlices, tables: Sequence[ir.Value], compute: Computation
 ) -> ir.Value:
-    """Append a Loop over chunks of `size` rows, int64 [1], of which the last one begins at the row `last`; returns its
-    results, stacked."""
+    """Append a Loop over slices of rows; returns its results, stacked."""
     scalars = {"chunk": (ir.DataType.INT64, ir.Shape([])), "going": (ir.DataType.BOOL, ir.Shape([]))}
     body, run = loop_body(op, "rows", scalars)
     chunk, going = body.inputs
-    start = run.Min(run.Mul(run.Reshape(chunk, run.ints([1])), size), last)
-    end = run.Add(start, size)
+    start = slices.start(run, chunk)
+    end = run.Add(start, slices.size)
     cut = [run.Slice(table, start, end, run.ints([0])) for table in tables]
     body.outputs.extend([run.Identity(going), compute(run, cut)])
     result = body.outputs[1]

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 
 from onnxlrp.interface import INNER, LEDGER_COLUMNS
+from onnxlrp.runtime.cautions import Caution
 from onnxlrp.runtime.explanation import Explanation
 
 
@@ -41,6 +44,11 @@ def ledger_json(explanation: Explanation) -> list[dict[str, Any]]:
     return [
         {"step": name, **dict(zip(keys, plain(row), strict=True)), "remainder": bool(mark)} for name, row, mark in rows
     ]
+
+
+def cautions_json(cautions: Iterable[Caution]) -> Any:
+    """Convert cautions to dictionaries."""
+    return plain([dataclasses.asdict(caution) for caution in cautions])
 
 
 def plain(value: Any) -> Any:

@@ -19,6 +19,7 @@ from onnxlrp.runtime.archive import unused
 from onnxlrp.runtime.end_values import inner_as_inputs
 from onnxlrp.runtime.explanation import Explanation
 from onnxlrp.runtime.reduced_inputs import is_cut, reductions_of
+from onnxlrp.view.class_labels import labels_of_classes
 from onnxlrp.view.picked_rows import axes_of_part, picked_columns
 
 Columns = dict[str, np.ndarray]
@@ -163,8 +164,9 @@ def target_column(target: np.ndarray, rows: int) -> np.ndarray:
 def label_column(explanation: Explanation, rows: int) -> np.ndarray | None:
     """Write the names of the explained classes; None if nothing names them."""
     interface, target = explanation.interface, explanation.target
-    names: Sequence[Any] = () if interface is None else interface.labels
-    names = names or (() if explanation.legend is None else explanation.legend.class_names)
+    names: Sequence[Any] = labels_of_classes(explanation)
+    if interface is not None and tuple(map(str, interface.labels)) == names:
+        names = interface.labels  # numbers stay numbers
     if not names or target is None or target.size != rows:
         return None
     if target.min(initial=0) < 0 or target.max(initial=0) >= len(names):

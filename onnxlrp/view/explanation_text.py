@@ -8,6 +8,7 @@ from onnxlrp.runtime.end_values import inner_as_inputs
 from onnxlrp.runtime.explanation import Explanation
 from onnxlrp.runtime.switched_off import is_switched_off
 from onnxlrp.view import summary
+from onnxlrp.view.class_labels import labels_of_classes
 from onnxlrp.view.explanation_table import counts
 from onnxlrp.view.number_words import four_digits, value_words
 from onnxlrp.view.summary import Sample, has_one_score, target_words
@@ -57,7 +58,7 @@ def in_notebook(explanation: Explanation) -> str:
 
 
 def _samples(explanation: Explanation) -> list[Sample]:
-    return summary.summarise(explanation, explanation.inputs, summary.labels_of(explanation), _TOP, most=_MOST)
+    return summary.summarise(explanation, explanation.inputs, labels_of_classes(explanation), _TOP, most=_MOST)
 
 
 def _title(explanation: Explanation) -> str:

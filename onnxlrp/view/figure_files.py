@@ -8,6 +8,7 @@ from pathlib import Path
 from onnxlrp.extras import optional
 from onnxlrp.runtime.explanation import Explanation
 from onnxlrp.view import summary
+from onnxlrp.view.class_labels import labels_of_classes
 from onnxlrp.view.figures.scene import scene_of
 from onnxlrp.view.page import page
 
@@ -45,8 +46,7 @@ def write_gif(explanation: Explanation, path: Path) -> None:
 def write_html(explanation: Explanation, path: Path) -> None:
     """Write texts as text, coloured by relevance; anything else as a page with its figure."""
     if explanation.tokens:
-        labels = explanation.legend.class_names if explanation.legend is not None else ()
-        samples = summary.summarise(explanation, explanation.inputs, labels, words=True)
+        samples = summary.summarise(explanation, explanation.inputs, labels_of_classes(explanation), words=True)
         path.write_text(page(samples, "Relevance"), encoding="utf-8")
         return
     optional("matplotlib", _FIGURE)

@@ -118,20 +118,6 @@ def summarise(
     return entries
 
 
-def labels_of(explanation: Explanation) -> list[str]:
-    """List the names of the classes: those of the legend, of the label output, or the keys of the model's maps; empty
-    if there are none."""
-    interface, legend = explanation.interface, explanation.legend
-    if legend is not None and legend.class_names:
-        return list(legend.class_names)
-    if interface is None:
-        return []
-    if interface.labels:
-        return [str(label) for label in interface.labels]
-    maps = [v for v in explanation.outputs.values() if isinstance(v, list) and v and isinstance(v[0], dict)]
-    return [str(key) for key in maps[0][0]] if len(maps) == 1 else []
-
-
 def has_one_score(explanation: Explanation) -> bool:
     """Decide whether the model gives one score a sample, so that there is no class to name."""
     legend, interface = explanation.legend, explanation.interface

@@ -33,6 +33,15 @@ def show(what: RenderableType) -> None:
     screen.print(fitted(what, screen))
 
 
+def show_with_notes(table: RenderableType, lines: Iterable[str], notes: Iterable[str]) -> None:
+    """Print a table and lines about it, and notes on stderr."""
+    show(table)
+    for line in lines:
+        say(line)
+    for note in notes:
+        tell("note", note)
+
+
 def say(line: str) -> None:
     """Print a line on stdout."""
     print(escaped(line))

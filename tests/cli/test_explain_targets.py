@@ -10,8 +10,9 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
 
-from onnxlrp import commands
+from onnxlrp.cli.given_files import names_of_classes
 from onnxlrp.runtime import Explainer, Results
+from onnxlrp.runtime.reading import open_model
 from tests.cli.test_commands import DIGITS, MODELS, WINE, call, refused
 
 RNG = np.random.default_rng(0)
@@ -268,7 +269,7 @@ def test_an_explained_model_without_the_usual_suffix(folder):
 
 
 def test_names_of_bundled_models():
-    assert commands.names_of_classes(None, commands.open_model(WINE), WINE)[0]
-    assert commands.names_of_classes(None, commands.open_model(DIGITS), DIGITS) == ()
+    assert names_of_classes(None, open_model(WINE), WINE)[0]
+    assert names_of_classes(None, open_model(DIGITS), DIGITS) == ()
     efficient = MODELS / "efficientnet_lite0" / "efficientnet_lite0.onnx"
-    assert commands.names_of_classes(None, commands.open_model(efficient), efficient)[967] == "espresso"
+    assert names_of_classes(None, open_model(efficient), efficient)[967] == "espresso"

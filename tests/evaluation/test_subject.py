@@ -8,7 +8,8 @@ from onnxlrp.evaluation.perturbation import curves
 from onnxlrp.evaluation.subject import prepare_subject
 from tests.evaluation import nets
 
-DEFAULTS = {"target": None, "position": None, "units": "auto", "unit_size": None, "baseline": "auto"}
+DEFAULTS = {"output": None, "inputs": None, "explain_probability": False, "background": None, "target_kind": "class"}
+DEFAULTS |= {"target": None, "position": None, "units": "auto", "unit_size": None, "baseline": "auto"}
 DEFAULTS |= {"mask_token": None, "batch_size": None, "providers": None, "tokenizer": None}
 DEFAULTS |= {"preprocess": "raw", "seed": 0}
 
@@ -17,7 +18,7 @@ def test_some_samples_are_measured_as_among_all():
     """Units, baselines drawn from other samples, classes and relevance are those that the samples have among all."""
     random = np.random.default_rng(0)
     x = random.normal(size=(9, 4)).astype(np.float32)
-    subject = prepare_subject(nets.linear(random.normal(size=(4, 3))), x, {"target": "class"}, **DEFAULTS)
+    subject = prepare_subject(nets.linear(random.normal(size=(4, 3))), x, **DEFAULTS)
     rows = np.array([6, 1, 3])
     some = subject.taking(rows)
     relevance = {one: one.units.sums(one.by_composite("auto", "auto").explain()) for one in (subject, some)}

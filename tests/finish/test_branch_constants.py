@@ -31,7 +31,7 @@ def test_equal_small_constants_become_one():
     one, same, other = (constant(holder, name, np.array([n])) for name, n in (("a", 1), ("b", 1), ("c", 2)))
     nodes = [ir.node("Add", [x, value]) for value in (one, same, other)]
     main, branch = around(*nodes)
-    bring_constants(branch, "then", Names(main))
+    bring_constants(branch, "then", "on demand", Names(main))
     read = [node.inputs[1] for node in branch]
     assert read[0] is read[1] is not read[2] and not {*read} & {one, same, other}
     assert [v.name for v in branch.initializers.values()] == ["a_then", "c_then"]
@@ -42,7 +42,7 @@ def test_texts_and_large_constants_stay():
     x = ir.val("x", ir.DataType.FLOAT, [4])
     large = constant(holder, "w", np.ones((20, 20), np.float32))
     main, branch = around(ir.node("MatMul", [x, large]))
-    bring_constants(branch, "then", Names(main))
+    bring_constants(branch, "then", "on demand", Names(main))
     assert branch[0].inputs[1] is large and not branch.initializers
 
 
@@ -51,7 +51,7 @@ def test_weights_of_convolutions_are_folded_in():
     x = ir.val("x", ir.DataType.FLOAT, [1, 8, 4, 4])
     weight, bias = constant(holder, "w", np.ones((400, 8, 1, 1), np.float32)), constant(holder, "b", np.ones(400, "f"))
     main, branch = around(ir.node("Conv", [x, weight, bias]), ir.node("Conv", [x, weight]))
-    bring_constants(branch, "then", Names(main))
+    bring_constants(branch, "then", "on demand", Names(main))
     kinds = [node.op_type for node in branch]
     assert kinds == ["Concat", "Concat", "Conv", "Conv"]
     assert branch[2].inputs[1] is branch[3].inputs[1] is branch[0].outputs[0]
@@ -65,5 +65,5 @@ def test_the_bias_of_a_quantised_convolution_stays():
     weight = ir.node("DequantizeLinear", [whole, scale])
     weight.outputs[0].type = ir.TensorType(ir.DataType.FLOAT)
     main, branch = around(weight, ir.node("Conv", [x, weight.outputs[0], bias]))
-    bring_constants(branch, "then", Names(main))
+    bring_constants(branch, "then", "on demand", Names(main))
     assert [node.op_type for node in branch] == ["DequantizeLinear", "Conv"] and branch[1].inputs[2] is bias

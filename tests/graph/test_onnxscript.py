@@ -19,7 +19,8 @@ from onnxscript.rewriter import pattern
 from packaging.requirements import Requirement
 
 from onnxlrp.graph import node_inference
-from onnxlrp.graph.builder import Builder, _Graph
+from onnxlrp.graph.builder import Builder
+from onnxlrp.graph.labelled_graph import LabelledGraph
 
 ROOT = Path(__file__).parents[2]
 INTERNAL = {"onnxscript._internal._inference.infer_outputs"}
@@ -67,23 +68,25 @@ def test_inference_of_one_node():
 @pytest.mark.parametrize("hook", HOOKS)
 def test_the_hooks_that_the_builder_replaces(hook):
     """Each exists in GraphBuilder with the same parameters; under another name ours would never be called."""
-    assert hook in vars(_Graph)
-    assert parameters(getattr(_Graph, hook)) == parameters(getattr(GraphBuilder, hook))
+    assert hook in vars(LabelledGraph)
+    assert parameters(getattr(LabelledGraph, hook)) == parameters(getattr(GraphBuilder, hook))
 
 
 def test_the_list_of_hooks_is_complete():
-    """A method of `_Graph` that is not in `HOOKS` is a public one of GraphBuilder."""
-    private = {name for name, value in vars(_Graph).items() if name.startswith("_") and inspect.isfunction(value)}
+    """A method of `LabelledGraph` that is not in `HOOKS` is public in GraphBuilder."""
+    private = {
+        name for name, value in vars(LabelledGraph).items() if name.startswith("_") and inspect.isfunction(value)
+    }
     assert private == set(HOOKS)
-    assert parameters(_Graph.initializer) == parameters(GraphBuilder.initializer)
+    assert parameters(LabelledGraph.initializer) == parameters(GraphBuilder.initializer)
 
 
 @pytest.mark.parametrize("hook", HOOKS)
 def test_the_hooks_are_called(hook, monkeypatch):
     """One node that the builder appends passes through each of them."""
     calls: list[str] = []
-    ours = getattr(_Graph, hook)
-    monkeypatch.setattr(_Graph, hook, lambda self, *args: calls.append(hook) or ours(self, *args))
+    ours = getattr(LabelledGraph, hook)
+    monkeypatch.setattr(LabelledGraph, hook, lambda self, *args: calls.append(hook) or ours(self, *args))
     operand = ir.Value(name="x", shape=ir.Shape([2]), type=ir.TensorType(ir.DataType.FLOAT))
     Builder(ir.Graph([operand], [], nodes=[], opset_imports={"": 21}), "scope").Relu(operand)
     assert calls == [hook]

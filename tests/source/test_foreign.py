@@ -13,7 +13,7 @@ import onnxlrp
 from onnxlrp import errors
 from onnxlrp.errors import DefectError, InputError, InvalidModelError
 
-PIPELINE = importlib.import_module("onnxlrp.convert")
+PIPELINE = importlib.import_module("onnxlrp.plan.plan_model")
 
 
 def network() -> onnx.ModelProto:

@@ -3,7 +3,6 @@ ai.onnx.ml."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 
 import numpy as np
@@ -30,7 +29,7 @@ def check(node: onnx.NodeProto, refuse: Refuse, held: HeldColumns) -> None:
     if node.op_type not in ("TreeEnsembleRegressor", "TreeEnsembleClassifier"):
         return
     lengths = dict.fromkeys((*_NEEDED, *(f"{_role(node)}_{name}" for name in _LEAVES)), 0)
-    lengths |= {a.name.removesuffix("_as_tensor"): _length(a, held) for a in node.attribute}
+    lengths |= {a.name.removesuffix("_as_tensor"): held.length(a) for a in node.attribute}
     for table in _TABLES:
         own = {k: length for k, length in lengths.items() if k.startswith(table) and k not in _FREE}
         if len(set(own.values())) > 1:
@@ -64,12 +63,3 @@ def are_within(numbers: np.ndarray, count: int) -> bool:
 
 def _role(node: onnx.NodeProto) -> str:
     return "class" if node.op_type == "TreeEnsembleClassifier" else "target"
-
-
-def _length(attribute: onnx.AttributeProto, held: HeldColumns) -> int:
-    column = held.of(attribute)
-    if column is not None:
-        return column.array.size
-    if attribute.HasField("t"):
-        return math.prod(attribute.t.dims)
-    return len(attribute.ints) or len(attribute.floats) or len(attribute.strings)

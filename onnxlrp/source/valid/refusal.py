@@ -18,11 +18,9 @@ def refusal(what: str, way_out: str = _WAY_OUT) -> InvalidModelError:
     return InvalidModelError(f"the model is invalid: {what}; {way_out}")
 
 
-def node_refusal(
-    node: onnx.NodeProto, opsets: Mapping[str, int], what: str, way_out: str = _WAY_OUT
-) -> InvalidModelError:
+def node_refusal(node: onnx.NodeProto, opsets: Mapping[str, int], what: str) -> InvalidModelError:
     """Make the error for a node, with its name, operator, domain and version."""
-    return InvalidModelError(f"{described(node, opsets)}: {what}; {way_out}")
+    return InvalidModelError(f"{described(node, opsets)}: {what}; {_WAY_OUT}")
 
 
 def described(node: onnx.NodeProto, opsets: Mapping[str, int]) -> str:

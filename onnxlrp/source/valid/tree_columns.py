@@ -3,7 +3,6 @@ rows."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 
 import numpy as np
@@ -27,10 +26,10 @@ def check(node: onnx.NodeProto, refuse: Refuse, held: HeldColumns) -> None:
     if (node.op_type, node.domain) != ("TreeEnsemble", "ai.onnx.ml"):
         return
     given = {a.name: a for a in node.attribute}
-    nodes, leaves = (_length(given[name], held) for name in ("nodes_modes", "leaf_weights"))
-    optional = tuple(name for name in _OPTIONAL if name in given and _length(given[name], held))
+    nodes, leaves = (held.length(given[name]) for name in ("nodes_modes", "leaf_weights"))
+    optional = tuple(name for name in _OPTIONAL if name in given and held.length(given[name]))
     for name, rows in (*((name, nodes) for name in (*_NODES, *optional)), ("leaf_targetids", leaves)):
-        there = _length(given[name], held)
+        there = held.length(given[name])
         if there != rows:
             raise refuse(f"the length of its {name} is {there:,}, and its table has {rows:,} rows")
     columns = {name: held.array(given[name]) for name in ("tree_roots", "leaf_targetids")}
@@ -41,13 +40,6 @@ def check(node: onnx.NodeProto, refuse: Refuse, held: HeldColumns) -> None:
         _check_rows(f"nodes_{side}nodeids", rows_of[is_leaf != 0], leaves, refuse)
         _check_rows(f"nodes_{side}nodeids", rows_of[is_leaf == 0], nodes, refuse)
     _check_modes(given["nodes_modes"], refuse, held)
-
-
-def _length(attribute: onnx.AttributeProto, held: HeldColumns) -> int:
-    column = held.of(attribute)
-    if column is not None:
-        return column.array.size
-    return math.prod(attribute.t.dims) if attribute.HasField("t") else len(attribute.ints)
 
 
 def _targets(given: Mapping[str, onnx.AttributeProto]) -> int:

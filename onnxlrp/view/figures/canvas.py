@@ -6,7 +6,7 @@ import contextlib
 import dataclasses
 import functools
 import io
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import matplotlib
@@ -129,6 +129,15 @@ def plain_numbers(axes: Any, most: int = 6) -> None:
         axes.locator_params(axis="x", nbins=most)
 
 
+def frame(axes: Any) -> None:
+    """Draw a grey frame around a picture, without ticks."""
+    axes.set_xticks([])
+    axes.set_yticks([])
+    for spine in axes.spines.values():
+        spine.set_visible(True)
+        spine.set_color("#cccccc")
+
+
 def clip_note(values: np.ndarray, limit: float) -> str:
     """Say in words where the colours end, if some values lie beyond; empty otherwise."""
     known = np.abs(values[np.isfinite(values)])
@@ -137,6 +146,14 @@ def clip_note(values: np.ndarray, limit: float) -> str:
         return ""
     share = 1 - beyond / known.size
     return f"Colours end at ±{four_digits(limit)}: {share:.1%} of |relevance| lies within."
+
+
+def notes_of_channels(relevance: np.ndarray, shown: Sequence[int] | np.ndarray, limit: float) -> tuple[str, ...]:
+    """Say that some channels of a map are left out of a figure, and that a colour stands for more than its scale."""
+    left_out = len(shown) < len(relevance)
+    notes = (f"The {len(shown)} of {len(relevance)} channels with most relevance.",) if left_out else ()
+    clipped = clip_note(relevance[shown], limit)
+    return (*notes, clipped) if clipped else notes
 
 
 def short(text: str, most: int = 40) -> str:

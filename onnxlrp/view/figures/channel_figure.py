@@ -8,7 +8,17 @@ import numpy as np
 
 from onnxlrp.errors import InputError
 from onnxlrp.view import pictures, shrinking
-from onnxlrp.view.figures.canvas import GREY, SIGNED, Drawing, clip_note, colour_bar, scale, signed
+from onnxlrp.view.figures.canvas import (
+    GREY,
+    SIGNED,
+    Drawing,
+    clip_note,
+    colour_bar,
+    frame,
+    notes_of_channels,
+    scale,
+    signed,
+)
 from onnxlrp.view.figures.options import Options
 from onnxlrp.view.figures.picture_maps import sample_channel_axis
 from onnxlrp.view.figures.scene import Scene
@@ -52,10 +62,7 @@ def channels_drawing(scene: Scene, name: str, options: Options) -> Drawing:
             canvas, axes, limit, scene.unit, bool(clip_note(relevance, limit)), fraction=0.04, aspect=25, shrink=0.85
         )
 
-    left_out = len(relevance) - len(order)
-    notes = (f"The {len(order)} of {len(relevance)} channels with most relevance.",) if left_out else ()
-    clipped = clip_note(relevance[order], limit)
-    notes = (*notes, clipped) if clipped else notes
+    notes = notes_of_channels(relevance, order, limit)
     return Drawing(max(len(order) * (across + 0.15) + 1.3, 5.0), 2 * down + 1.5, draw, notes, True, sample, False)
 
 
@@ -66,10 +73,6 @@ def _channel_names(scene: Scene, name: str, count: int, value: Any) -> list[str]
 
 
 def _draw_map(axes: Any, array: np.ndarray | None, **options: Any) -> None:
-    axes.set_xticks([])
-    axes.set_yticks([])
-    for spine in axes.spines.values():
-        spine.set_visible(True)
-        spine.set_color("#cccccc")
+    frame(axes)
     if array is not None:
         axes.imshow(array, interpolation="nearest" if max(array.shape) < 64 else "antialiased", **options)

@@ -8,7 +8,7 @@ import numpy as np
 
 from onnxlrp.errors import InputError
 from onnxlrp.view import pictures
-from onnxlrp.view.figures.canvas import GREY, SIGNED, Drawing, clip_note, colour_bar, scale
+from onnxlrp.view.figures.canvas import GREY, SIGNED, Drawing, clip_note, colour_bar, notes_of_channels, scale
 from onnxlrp.view.figures.options import Options
 from onnxlrp.view.figures.picture_maps import sample_channel_axis
 from onnxlrp.view.figures.scene import Scene
@@ -51,10 +51,7 @@ def gridded_drawing(scene: Scene, name: str, options: Options) -> Drawing:
         colour_bar(canvas, list(axes[:, 1]), limit, scene.unit, bool(clip_note(relevance, limit)), fraction=0.04,
                    aspect=25, pad=0.01)  # fmt: skip
 
-    left_out = len(relevance) - len(order)
-    notes = (f"The {len(order)} of {len(relevance)} channels with most relevance.",) if left_out else ()
-    clipped = clip_note(relevance[order], limit)
-    notes = (*notes, clipped) if clipped else notes
+    notes = notes_of_channels(relevance, order, limit)
     return Drawing(2 * _WIDTH + 2, len(order) * (down + 0.6) + 1.2, draw, notes, True, sample, False)
 
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from onnxlrp.runtime.asked_place import AskedPlace
 from onnxlrp.view import pictures
-from onnxlrp.view.figures.canvas import GREY, INK, SIGNED, Drawing, clip_note, colour_bar, scale, short
+from onnxlrp.view.figures.canvas import GREY, INK, SIGNED, Drawing, clip_note, colour_bar, frame, scale, short
 from onnxlrp.view.figures.options import Options
 from onnxlrp.view.figures.picture_maps import Pictured, half_level, laid_over, pictured, smoothed
 from onnxlrp.view.figures.scene import Scene
@@ -146,11 +146,7 @@ def _draw_cell(axes: Any, cell: _Cell, width: float) -> None:
     axes.set_anchor("NW")
     if not 1 / _LONG <= one.size[0] / one.size[1] <= _LONG:
         axes.set_aspect("auto")
-    axes.set_xticks([])
-    axes.set_yticks([])
-    for spine in axes.spines.values():
-        spine.set_visible(True)
-        spine.set_color("#cccccc")
+    frame(axes)
     most = max(14, round(width * 13))
     if cell.title:
         title = "\n".join(short(line, most) for line in cell.title.splitlines())

@@ -17,6 +17,7 @@ from onnxlrp.runtime.input_kinds import InputKind, input_kind
 from onnxlrp.runtime.inputs import TensorSpec
 from onnxlrp.runtime.legend import Legend
 from onnxlrp.runtime.reduced_inputs import is_cut, laid_out, reductions_of
+from onnxlrp.view.class_labels import labels_of_classes
 from onnxlrp.view.explanation_table import by_sample
 from onnxlrp.view.number_words import in_digits
 from onnxlrp.view.summary import has_one_score, target_words
@@ -47,7 +48,7 @@ def scene_of(explanation: Explanation, labels: Sequence[str] = ()) -> Scene:
         kinds,
         legend.specs,
         explanation.originals,
-        tuple(labels) or legend.class_names or _keys_of_maps(explanation.outputs.get(output)),
+        tuple(labels) or labels_of_classes(explanation),
         composite=interface.composite if interface is not None else "",
         output=output,
         sample_axes=legend.sample_axes,
@@ -72,11 +73,6 @@ def _about_reductions(interface: Interface | None) -> str:
         words = " and ".join(part for part in (sums, kept) if part)
         sentences += [f"Relevance{f' of {escaped(name)}' if len(found) > 1 else ''}: {words}."] if words else []
     return " ".join(sentences)
-
-
-def _keys_of_maps(value: Any) -> tuple[str, ...]:
-    """Read the names of the classes off the maps that a ZipMap gives."""
-    return tuple(map(str, value[0])) if isinstance(value, list) and value and isinstance(value[0], dict) else ()
 
 
 def _unit(interface: Interface | None, output: str) -> str:

@@ -35,12 +35,12 @@ class Frames:
         return pictures.limit_of(self.relevance)
 
 
-def frames_of(scene: Scene, name: str, sample: int, options: Options, k: int = 0) -> Frames:
+def frames_of(scene: Scene, name: str, sample: int, options: Options) -> Frames:
     """Bring one sample of a sequence to frames, its channels added up (relevance) or averaged (values).
 
     Raises InputError if a sample has neither three nor four axes.
     """
-    relevance = scene.relevance(name, sample, k)
+    relevance = scene.relevance(name, sample)
     value = scene.value(name, sample)
     array = np.asarray(scene.inputs.get(name, scene.explanation.relevance[name]))
     if relevance.ndim == 4:

@@ -77,9 +77,9 @@ def save_figure(figure: NotebookFigure, place: Any, form: str) -> None:
         figure.savefig(place, format=form, dpi=dots, metadata={"Date": None} if form == "svg" else {"Software": None})
 
 
-def thumbnail(explanation: Explanation, dots: int = 60) -> bytes:
+def thumbnail(explanation: Explanation) -> bytes:
     """Draw the figure of an explanation as a small .png, for a notebook's display of the object."""
     content = io.BytesIO()
     with style():
-        plot(explanation, None, (), (), Options()).savefig(content, format="png", dpi=dots)
+        plot(explanation, None, (), (), Options()).savefig(content, format="png", dpi=60)
     return content.getvalue()

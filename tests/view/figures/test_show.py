@@ -75,5 +75,5 @@ def test_without_matplotlib_pictures_are_written_and_others_say_what_to_install(
 
 
 def test_nothing_loads_matplotlib_before_a_figure_is_asked_for():
-    code = "import sys, onnxlrp.commands, onnxlrp.view.saving; sys.exit('matplotlib' in sys.modules)"
+    code = "import sys, onnxlrp.cli.explained_samples, onnxlrp.view.saving; sys.exit('matplotlib' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
