@@ -89,6 +89,7 @@ class _Region:
         for value, axis in self.axes.items():
             if value not in computed:
                 row = op.Gather(value, op.ints([place]), axis=axis)
+                row.producer().name = f"{value.name}_row"
                 if self.rewriter.is_constant(value):
                     self.rewriter.made(row)
                 redirect([use for use in value.uses() if use.node in self.nodes], row)

@@ -56,6 +56,7 @@ def _is_complete(value: ir.Value, axis: int, parts: _Parts) -> bool | None:
 def _split(rewriter: Rewriter, value: ir.Value, axis: int, parts: _Parts) -> None:
     op, count = rewriter.op, len(parts)
     pieces = op.Split(value, op.ints([1] * count), axis=axis, _outputs=count)
+    pieces[0].producer().name = f"{value.name}_parts"
     for place, nodes in parts.items():
         for node in nodes:
             name, piece = node.name, op.Squeeze(pieces[place], op.ints([axis]))
