@@ -39,9 +39,13 @@ class ArraySummary:
 
 
 class ArrayHash:
-    """Hash of an array that arrives in parts along its first axis."""
+    """Hash of an array that arrives in parts along its first axis.
 
-    def __init__(self) -> None:
+    With `numbers=False` its summary has no sums, because the sum of a few numbers tells the numbers.
+    """
+
+    def __init__(self, numbers: bool = True) -> None:
+        self._numbers = numbers
         self._digest: Any = hashlib.sha256()
         self._dtype = ""
         self._shape: tuple[int, ...] = ()
@@ -58,23 +62,17 @@ class ArrayHash:
         array = np.asarray(part)
         self._grow(_named_type(array), array.shape)
         self._digest.update(_bytes_of(array))
-        if array.dtype.kind in "biuf":
-            numbers = array.astype(np.float64)
-            self._sums = self._sums + np.array([numbers.sum(), np.abs(numbers).sum()])
-        else:
-            self._sums = self._sums + np.nan
+        if not self._numbers:
+            return
+        self._sums = self._sums + _sums_of(array)
         if len(self._values) <= SMALL:
             self._values += array.reshape(-1)[: SMALL + 1].tolist()
 
     def summary(self, values: bool = False) -> ArraySummary:
         """Summarise all parts; with `values` the numbers are listed, if there are few enough."""
-        sums = [float(one) if np.isfinite(one) else None for one in self._sums]
+        sums = [float(one) if self._numbers and np.isfinite(one) else None for one in self._sums]
         listed = tuple(self._values) if values and len(self._values) <= SMALL else None
         return ArraySummary(self._dtype, self._shape, self._digest.hexdigest(), sums[0], sums[1], listed)
-
-    def without_numbers(self) -> ArraySummary:
-        """Summarise all parts without sums, because the sum of a few numbers tells the numbers."""
-        return ArraySummary(self._dtype, self._shape, self._digest.hexdigest())
 
     def _grow(self, dtype: str, shape: tuple[int, ...]) -> None:
         if not self.count:
@@ -98,20 +96,32 @@ def summary_of(array: Any, values: bool = False) -> ArraySummary:
 
 def hash_alone(array: Any) -> ArraySummary:
     """Summarise one array without sums, because the sum of a few numbers tells the numbers."""
-    hashed = ArrayHash()
+    hashed = ArrayHash(numbers=False)
     hashed.add(array)
-    return hashed.without_numbers()
+    return hashed.summary()
+
+
+def array_bytes(array: np.ndarray) -> np.ndarray:
+    """View the memory of an array in row-major order as bytes, [bytes]; copied only if it is not contiguous."""
+    return np.ascontiguousarray(array).reshape(-1).view(np.uint8)
+
+
+def _sums_of(array: np.ndarray) -> np.ndarray:
+    """Sum the numbers and the absolute numbers of an array; NaN if it holds none."""
+    if array.dtype.kind not in "biuf":
+        return np.full(2, np.nan)
+    numbers = array if array.dtype.kind == "f" else array.astype(np.float64)  # the least integer has no absolute value
+    return np.array([numbers.sum(dtype=np.float64), np.abs(numbers).sum(dtype=np.float64)])
 
 
 def _named_type(array: np.ndarray) -> str:
     return "string" if array.dtype.kind in "OUST" else array.dtype.newbyteorder("=").name
 
 
-def _bytes_of(array: np.ndarray) -> bytes:
+def _bytes_of(array: np.ndarray) -> bytes | np.ndarray:
     if array.dtype.kind in "OUST":
         return b"".join(str(one).encode("utf-8", "surrogatepass") + b"\0" for one in array.reshape(-1).tolist())
-    little = array.astype(array.dtype.newbyteorder("<"), copy=False)
-    return np.ascontiguousarray(little).tobytes()
+    return array_bytes(array.astype(array.dtype.newbyteorder("<"), copy=False))
 
 
 def _plain(value: Any) -> Any:

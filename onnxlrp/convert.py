@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 import onnx_ir as ir
 
+from onnxlrp.argument_checks import check_choices, check_flags, check_names
 from onnxlrp.collector import paused_collector
 from onnxlrp.composites import Composite, Overridden
 from onnxlrp.emit.emit import Request, emit
@@ -19,7 +20,6 @@ from onnxlrp.finish.on_demand import Switch
 from onnxlrp.finish.tidy import tidy
 from onnxlrp.graph.misses import asking
 from onnxlrp.graph.names import Names
-from onnxlrp.near_names import did_you_mean
 from onnxlrp.plan import Plan
 from onnxlrp.plan.asked_interactions import ask_interactions
 from onnxlrp.plan.asked_reductions import ask_reductions
@@ -230,7 +230,11 @@ def convert(
     ```
     """
     asked = changed_options(convert, locals())
-    _check_choices(initial=initial, on_unsupported=on_unsupported, precision=precision, memory=memory)
+    check_choices(initial=initial, on_unsupported=on_unsupported, precision=precision, memory=memory)
+    names = {"inputs": inputs, "relevance_at": relevance_at, "coefficients_at": coefficients_at}
+    check_names(**names, values_at=values_at, concepts=concepts)
+    flags = {"ledger": ledger, "explain_probability": explain_probability, "interactions": interactions}
+    check_flags(**flags, on_demand=on_demand, trees_table=trees_table, check=check)
     made_for = profile_named(profile)
     options = TargetOptions(kind_named(target), targets, made_for.form_of_targets(target_input))
     work = plan_model(
@@ -280,7 +284,7 @@ def convert(
         stops_at=ends,
     )
     counted, kept = reached or list(question.inputs) or list(graph.inputs), [*inner, *patched, *shown]
-    slices = ask_slices(memory, question, counted, kept, made_for)
+    slices = ask_slices(memory, graph, question, counted, kept, made_for)
     unique = Names(graph).unique
     emitted = emit(work.op, facts, plan, request, unique)
     switch = Switch(unique("explain"), options.target_input == "required") if on_demand else None
@@ -347,15 +351,3 @@ def inspect(
         work = plan_model(model, composite, rules, output, inputs, explain_probability, background)
     work.plan.why_not = [] if misses is None else misses.about(work.graph, work.absorbed)
     return work.plan
-
-
-def _check_choices(initial: str, on_unsupported: str, precision: str, memory: str) -> None:
-    for name, value, known in (
-        ("initial", initial, ("output", "one")),
-        ("on_unsupported", on_unsupported, ("error", "stop")),
-        ("precision", precision, ("float32", "model")),
-        ("memory", memory, ("normal", "low")),
-    ):
-        if value not in known:
-            near = did_you_mean(value, known)
-            raise InputError(f"{name} is one of {', '.join(map(repr, known))}, not {value!r}{near}")

@@ -94,8 +94,10 @@ def run(folder: Path, step: Callable[[str], None] = lambda description: None) ->
         step("converting")
     entries = _describe([path.stem for path in paths], labels, explanations)
     first, *others = [recorder_of(one) for one in explanations.values()]
+    height, width = data.array.shape[2:]
+    shown = [files.open_picture(path).resize((width, height), Image.Resampling.BILINEAR) for path in paths]
     with recorded_write(folder / SHEET, first, [one.record() for one in others]) as draft:
-        _sheet(data.pictures, entries, explanations).save(draft)
+        _sheet(shown, entries, explanations).save(draft)
     step("done")
     return Demo(
         source=str(source),
@@ -150,7 +152,7 @@ def _describe(names: list[str], labels: list[str], explanations: dict[str, Expla
     ]
 
 
-def _sheet(shown: tuple[Image.Image, ...], entries: list[Picture], explanations: dict[str, Explanation]) -> Image.Image:
+def _sheet(shown: list[Image.Image], entries: list[Picture], explanations: dict[str, Explanation]) -> Image.Image:
     """Draw a row per picture: the picture with its class and score, then a heatmap per composite."""
     rows = []
     for index, (picture, one) in enumerate(zip(shown, entries, strict=True)):

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from onnxlrp.replacing import check_replaceable
+from onnxlrp.replacing import check_folder, check_replaceable
 
 
 @contextlib.contextmanager
@@ -28,9 +28,10 @@ def draft(path: Path) -> Iterator[Path]:
     removed.
 
     The new file is locked as long as this process lives. Raises InputError if `path` is a link, a folder or otherwise
-    no regular file.
+    no regular file, or if its folder does not exist.
     """
     check_replaceable(path)
+    check_folder(path)
     name, handle = _new(path)
     try:
         yield name

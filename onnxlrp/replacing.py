@@ -37,6 +37,12 @@ def check_replaceable(path: Path, sources: Iterable[Path] = ()) -> None:
         raise InputError(f"'{path}' is no regular file: give another name")
 
 
+def check_folder(path: Path) -> None:
+    """Raise InputError if the folder that a file is to be written to does not exist."""
+    if not path.parent.is_dir():
+        raise InputError(f"there is no folder '{path.parent}'")
+
+
 def check_data_file(data: Path, model: Path, sources: Iterable[Path] = ()) -> None:
     """Raise InputError if the weight file `data` of the new model `model` exists, unless an explained model at that
     path wrote it."""

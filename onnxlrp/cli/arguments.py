@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -64,18 +65,29 @@ def files_and_texts(
     """Read `--input`, `--text`, `--tokenizer` and `--id`."""
     from onnxlrp.runtime.cli_inputs import CliInputs
 
-    files = [_file(one) for one in inputs]
+    files = [named_file(one) for one in inputs]
     words = [_pair(one, "--text", "NAME=TEXT, such as input_ids='A text.'") for one in texts]
     return CliInputs(files, words, tokenizer, ids)
 
 
-def _file(given: str, option: str = "--input") -> tuple[str, Path]:
+def named_file(given: str, option: str = "--input") -> tuple[str, Path]:
     """Parse `NAME=FILE`, or a file alone, whose name is "": one that exists, or that has a suffix and no `=`."""
     path = Path(given)
     if path.exists() or ("=" not in given and path.suffix):
         return "", path
-    name, file = _pair(given, option, "NAME=FILE, such as image=cat.jpg, or a FILE")
-    return name, Path(file)
+    form = "NAME=FILE, such as image=cat.jpg, or a FILE"
+    if "=" not in given:
+        raise typer.BadParameter(f"there is no file or folder {given!r:.80}: give {form}", param_hint=option)
+    name, file = _pair(given, option, form)
+    return name, _at_home(Path(file))
+
+
+def _at_home(path: Path) -> Path:
+    """Replace a leading `~` by the home folder, which shells leave as it is after `NAME=`."""
+    try:
+        return path if path.exists() else path.expanduser()
+    except (OSError, RuntimeError):  # There is no such user, or no home folder.
+        return path
 
 
 COMPARING = "deep_lift(baseline='input')"
@@ -86,7 +98,7 @@ def references_of(values: Sequence[str]) -> Any:
     """Read `--reference`."""
     from onnxlrp.runtime.cli_inputs import CliInputs
 
-    return CliInputs([_file(one, "--reference") for one in values])
+    return CliInputs([named_file(one, "--reference") for one in values])
 
 
 def read_samples(
@@ -103,9 +115,9 @@ def read_samples(
     return given, usage(Preprocess.parse, preprocess, "--preprocess")
 
 
-def chosen_scores(target: Sequence[int], position: Sequence[int], element: Sequence[str]) -> dict[str, Any]:
+def chosen_scores(target: Sequence[str], position: Sequence[int], element: Sequence[str]) -> dict[str, Any]:
     """Collect the arguments of `onnxlrp.evaluate` and `onnxlrp.tune` that name the scores."""
-    chosen = usage(elements, element, "--element") or list(target)
+    chosen = usage(elements, element, "--element") or [int(one) if is_number(one) else one for one in target]
     return {
         "target": _one_or_all(chosen),
         "position": _one_or_all(list(position)),
@@ -123,6 +135,11 @@ def measuring(given: Mapping[str, Any]) -> dict[str, Any]:
         "providers": list(given["provider"]) or None,
         "progress": True,
     }
+
+
+def is_number(text: str) -> bool:
+    """Decide whether a text is a whole number, such as that of a class."""
+    return re.fullmatch(r"\s*[+-]?\d{1,19}\s*", text) is not None
 
 
 def _one_or_all(values: list[Any]) -> Any:

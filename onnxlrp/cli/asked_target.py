@@ -4,14 +4,13 @@ picture."""
 from __future__ import annotations
 
 import dataclasses
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from onnxlrp.cli.arguments import elements, usage
+from onnxlrp.cli.arguments import elements, is_number, usage
 from onnxlrp.errors import InputError, TargetError
 
 Classes = Annotated[
@@ -103,7 +102,7 @@ class AskedTarget:
         """Collect the arguments of an explainer's call; `names` are those of the classes."""
         from onnxlrp.cli.given_files import read_mask, read_weights
 
-        numbers = [int(one) if _is_number(one) else _class_of(one, names) for one in self.classes]
+        numbers = [int(one) if is_number(one) else _class_of(one, names) for one in self.classes]
         chosen: list[Any] = [*elements(self.element)] if self.element else numbers
         weights = read_weights(self.weights)
         asked: dict[str, Any] = {"target": chosen, "position": list(self.position), "weights": weights}
@@ -139,10 +138,6 @@ def _channels(given: Sequence[str]) -> dict[str, list[int]]:
             raise InputError(f"{text!r:.80} is not VALUE=N or VALUE=N,N with channels from 0")
         found.setdefault(name, []).extend(map(int, parts))
     return found
-
-
-def _is_number(text: str) -> bool:
-    return re.fullmatch(r"\s*[+-]?\d{1,19}\s*", text) is not None
 
 
 def _numbers(given: tuple[str | None, int]) -> tuple[float, ...] | None:

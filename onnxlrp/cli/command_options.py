@@ -102,8 +102,13 @@ TargetKind = Annotated[
     ),
 ]
 Targets = Annotated[
-    list[int],
-    typer.Option("--target", metavar="N", help="Class to explain (default: the predicted one); one per sample or K."),
+    list[str],
+    typer.Option(
+        "--target",
+        "--class",
+        metavar="N|NAME",
+        help="Class to explain, by number or name (default: the predicted one); one for all, or one per sample.",
+    ),
 ]
 Positions = Annotated[
     list[int], typer.Option("--position", metavar="N", help="Position of a token to explain (-1: the last).")

@@ -9,7 +9,7 @@ import typer
 
 from onnxlrp.cli import command_options as opt
 from onnxlrp.cli.application import guarded
-from onnxlrp.cli.arguments import check_composites, files_and_texts, print_json, refuse_overwriting, write_json
+from onnxlrp.cli.arguments import check_composites, named_file, print_json, refuse_overwriting, write_json
 from onnxlrp.errors import InputError
 from onnxlrp.view import terminal
 
@@ -96,7 +96,7 @@ def samples_given(given: list[str], option: str) -> Any:
     """Read samples as `Explainer.map` takes them: a path, several paths, or paths by input."""
     if not given:
         raise typer.BadParameter("give a folder of samples, such as pictures/", param_hint=option)
-    pairs = files_and_texts(given, [], None).inputs
+    pairs = [named_file(one, option) for one in given]
     named = {name for name, _ in pairs}
     if "" in named and len(named) > 1:
         raise typer.BadParameter("name the input of each, or of none", param_hint=option)

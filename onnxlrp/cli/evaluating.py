@@ -20,6 +20,7 @@ def evaluate(
     input: opt.Files = [],
     text: opt.Texts = [],
     tokenizer: opt.TokenizerFile = None,
+    id: opt.Ids = [],
     composite: Annotated[
         list[str],
         typer.Option(metavar="NAME|FILE", help="Composite to compare, several times (default: auto and presets)."),
@@ -67,7 +68,7 @@ def evaluate(
     from onnxlrp.evaluation.evaluate_model import evaluate as evaluate_model
     from onnxlrp.evaluation.evaluation_plot import check_plot_suffix
 
-    given, how = read_samples(input, text, tokenizer, preprocess)
+    given, how = read_samples(input, text, tokenizer, preprocess, id)
     check_composites(*composite)
     if plot is not None:
         usage(check_plot_suffix, plot, "--plot")

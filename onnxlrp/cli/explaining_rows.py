@@ -76,7 +76,7 @@ def write_rows(
     headed = {name: one.columns for name, one in data.loaded.items() if one.columns}
     names_of_rows = {**data.ids, **data.table.ids}
     given = Given(dict(data.arrays), {**headed, **data.table.columns}, names_of_rows, files=dict(data.files))
-    size = batch_size or streaming.rows_at_once(explainer)
+    size = batch_size or streaming.rows_at_once(explainer, given.inputs)
     noted = dated if with_date else _unchanged
     if out.suffix.lower() == ".parquet":
         return _to_parquet(explainer, given, chosen, out, size, noted)

@@ -29,6 +29,7 @@ def report(
     input: opt.Files = [],
     text: opt.Texts = [],
     tokenizer: opt.TokenizerFile = None,
+    id: opt.Ids = [],
     out: Annotated[Path, typer.Option("-o", "--out", metavar="OUT", help="The page to write, .html.")] = Path(
         "report.html"
     ),
@@ -62,9 +63,10 @@ def report(
     from onnxlrp.cli.given_files import files_read, load_given, names_of_classes
     from onnxlrp.reporting.gather_report import ReportRequest
     from onnxlrp.reporting.make_report import check_report_suffix, write_report
+    from onnxlrp.runtime import class_names
     from onnxlrp.runtime.reading import open_model
 
-    given, how = read_samples(input, text, tokenizer, preprocess)
+    given, how = read_samples(input, text, tokenizer, preprocess, id)
     check_composites(*composite)
     others = [*background_files(background), *(file for file in (labels, tokenizer) if file is not None)]
     refuse_overwriting([out], force, functools.partial(files_read, model, given, others))
@@ -73,16 +75,17 @@ def report(
     options = {"target": chosen["target_kind"], "output": output, "background": background}
     with terminal.progress("writing the report"):
         data = load_given(model, given, how)
+        names = names_of_classes(labels, open_model(model), model)
         request = ReportRequest(
             model=model,
             data=data.arrays,
-            labels=names_of_classes(labels, open_model(model), model),
+            labels=names,
             tokenizer=data.tokenizer,
             originals=data.originals,
             pixels=data.pixels,
             files=data.files,
             composites=composite or None,
-            target=chosen["target"],
+            target=class_names.classes_of(chosen["target"], lambda: names),
             position=chosen["position"],
             options=options,
             samples=samples,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -46,13 +47,16 @@ def about_running(written: Path) -> tuple[list[str], str]:
     for title, short in (("Python", python_snippet.short), ("JavaScript", javascript_snippet.short)):
         lines += [f"{title}:", *(f"  {line}" for line in short(program).splitlines())]
     lines.append(f"whole programs, also in C++, C# and Java: onnxlrp snippet {escaped(written)} --language node")
-    return lines, _hidden(listed(one.name for one in program.hidden))
+    return lines, _hidden([one.name for one in program.hidden])
 
 
-def _hidden(names: str) -> str:
+def _hidden(names: Sequence[str]) -> str:
     if not names:
         return ""
+    one = ("input", "it", "an ordinary one")
+    inputs, them, ordinary = one if len(names) == 1 else ("inputs", "them", "ordinary ones")
     return (
-        f"only ONNX Runtime for Python, C, C++ and C# takes the optional input {names}: Node.js ignores what is "
-        "fed for it without an error, others refuse it; --target-input required makes it an ordinary one"
+        f"only ONNX Runtime for Python, C, C++ and C# takes the optional {inputs} {listed(names)}: Node.js ignores "
+        f"what is fed for {them} without an error, others refuse {them}; --target-input required makes {them} "
+        f"{ordinary}"
     )

@@ -28,6 +28,7 @@ def tune(
     input: opt.Files = [],
     text: opt.Texts = [],
     tokenizer: opt.TokenizerFile = None,
+    id: opt.Ids = [],
     out: Annotated[
         Path | None, typer.Option("-o", "--out", metavar="OUT", help="Composite file to write: .toml.")
     ] = None,
@@ -59,7 +60,7 @@ def tune(
     from onnxlrp.evaluation.tune_model import tune as tune_model
     from onnxlrp.evaluation.tuning_result import check_rules_suffix
 
-    given, how = read_samples(input, text, tokenizer, preprocess)
+    given, how = read_samples(input, text, tokenizer, preprocess, id)
     check_composites(*composite)
     others = background_files(background)
     if out is not None:

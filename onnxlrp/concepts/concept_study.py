@@ -225,5 +225,5 @@ class ConceptStudy:
         rows = np.arange(count) if target is None else np.flatnonzero(self.target == target)
         if not rows.size:
             known = ", ".join(map(str, np.unique(self.target).tolist()[:20]))
-            raise InputError(f"no sample is explained for class {target}: there are {known}")
+            raise InputError(f"no sample is explained for class {target}, only for: {known}")
         return rows

@@ -17,7 +17,10 @@ def last_convolution(model: Any, composite: Any, output: str | None) -> str:
     steps = inspect(model, composite, output=output).steps
     found = next((step for step in steps if _is_convolution(step)), None)
     if found is None:
-        raise InputError("the model has no convolution with several places: name an inner value by layer=")
+        raise InputError(
+            "the model has no convolution with several places: name an inner value by layer= "
+            "(on the command line --layer)"
+        )
     return str(found.outputs[0].name)
 
 

@@ -119,7 +119,10 @@ def find_clusters(
         spectra[one], rows[one] = spectrum_of(maps[members].reshape(len(members), -1), neighbours), members
         apart += standing_apart(one, members, maps[members], spectra[one], neighbours)
     if not spectra:
-        raise InputError(f"no class has {3 * neighbours} samples, three times the number of neighbours")
+        raise InputError(
+            f"no class has {3 * neighbours} samples, three times the number of neighbours: give more samples, or fewer "
+            "neighbours (neighbours=, on the command line --neighbours)"
+        )
     return tuple(apart), spectra, rows
 
 

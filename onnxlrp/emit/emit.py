@@ -36,7 +36,7 @@ from onnxlrp.plan.concept_axes import Concept
 from onnxlrp.plan.steps import ActivationMap, Embeddings, InnerMap, Rollout
 from onnxlrp.rule_language import Bound
 from onnxlrp.source.question import Question
-from onnxlrp.targets.kind import Axes
+from onnxlrp.targets.kind import Axes, Seed
 from onnxlrp.targets.seeder import Seeder, TargetOptions
 
 
@@ -115,38 +115,17 @@ def emit(op: ReverseBuilder, facts: Facts, plan: Plan, request: Request, unique:
     asked_masks = mask_inputs(op, request.concepts, result, unique, required=required)
     masks = spread_masks(op, request.concepts, asked_masks)
     context = dataclasses.replace(_context(op, facts, plan, request, references), masks=masks)
-    inside = [*request.inner, *request.patched]
-    # The last product alone, where all relevance starts at one of its scores and nobody asks for more of it.
-    one = None if inside or seed.choice is None else chosen(context, plan.steps, question.score, seed.choice)
-    whole, score = (seed.tensor, question.score) if one is None else (one.seed, one.score)
-    scale, start = half_seed(op, whole, score) if request.dtype == ir.DataType.FLOAT16 else (None, whole)
-    targets = options.targets
-    first = start if targets == 1 else op.Gather(start, op.ints_scalar(0), axis=0)
-    walk = Walk(context if one is None else one.context(context), ledger)
-    walk.start(_start(walk.context, request, score, first))
-    walk.run(plan.steps if one is None else _after_score(walk, one))
+    walked = _walked(context, plan, request, seed, ledger)
+    walk, scale, targets = walked.walk, walked.scale, options.targets
     op.label("relevance")
-    values, looked_up = [*request.ends, *request.inner], _looked_up(walk, plan)
-    tensors = [unscaled(op, _result(walk, looked_up, value, request), scale) for value in values]
+    tensors, shapes = _asked_tensors(walked, plan, request)
     wanted, ends = request.inner_map, len(request.ends)
-    if wanted is not None and not isinstance(wanted, Embeddings):
-        tensors[:ends] = _maps(walk.context, wanted, tensors[:ends], request.inputs)
-    shapes = [(f"{v.name}_relevance", v.shape) for v in [*request.inputs, *request.inner]]
-    for value in request.patched:
-        tensors.append(unscaled(op, coefficient(walk, plan.steps, value, result), scale))
-        shapes.append((f"{value.name}_coefficient", value.shape))
-    if request.interactions is not None:
-        op.label("interactions")
-        pairs = {name: unscaled(op, op.cast(v, result), scale) for name, v in walk.interactions.items()}
-        relevance = tensors[: len(request.inputs)]
-        tensors.append(interactions_of_inputs(op, request.interactions, pairs, relevance, result))
-        shapes.append(_declared_pairs(request.inputs, len(request.interactions.columns)))
     if ledger is not None:
         table = unscaled(op, op.cast(ledger.table(), result), scale)
         ledger.label(tensors)
         tensors.append(table)
     if targets > 1:
-        tensors = scan_targets(op, start, first, tensors)
+        tensors = scan_targets(op, walked.start, walked.first, tensors)
     if plan.composite.points is not None:
         embedded = _embedded(context, request, plan.composite.points.baseline, {})
         tensors = averaged(context, plan.composite.points, request.ends, tensors, seeding, targets, embedded)
@@ -204,6 +183,58 @@ def _context(
     given = {**references, **_embedded(context, request, composite.reference, references)}
     baseline = values_at_baseline(context, score, request.ends, compared, composite.reference, given)
     return dataclasses.replace(context, treatments=RESCALED, baseline=baseline)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Walked:
+    """The walk from the score to the inputs, and what it started from."""
+
+    walk: Walk
+    start: ir.Value
+    """Relevance of the score, of every target."""
+    first: ir.Value
+    """Relevance of the score that the walk started from, that of the first target."""
+    scale: ir.Value | None
+    """The number that float16 relevance was multiplied with; None if it is not scaled."""
+
+
+def _walked(context: Context, plan: Plan, request: Request, seed: Seed, ledger: LedgerTaps | None) -> _Walked:
+    """Walk from the score to the inputs."""
+    op, score = context.op, request.question.score
+    # The last product alone, where all relevance starts at one of its scores and nobody asks for more of it.
+    inside = request.inner or request.patched
+    one = None if inside or seed.choice is None else chosen(context, plan.steps, score, seed.choice)
+    whole, score = (seed.tensor, score) if one is None else (one.seed, one.score)
+    scale, start = half_seed(op, whole, score) if request.dtype == ir.DataType.FLOAT16 else (None, whole)
+    first = start if request.options.targets == 1 else op.Gather(start, op.ints_scalar(0), axis=0)
+    walk = Walk(context if one is None else one.context(context), ledger)
+    walk.start(_start(walk.context, request, score, first))
+    walk.run(plan.steps if one is None else _after_score(walk, one))
+    return _Walked(walk, start, first, scale)
+
+
+def _asked_tensors(
+    walked: _Walked, plan: Plan, request: Request
+) -> tuple[list[ir.Value], list[tuple[str, ir.Shape | None]]]:
+    """Collect the relevance, coefficients and interactions that are asked for; and the name and declared shape of the
+    output of each."""
+    walk, scale, op, result = walked.walk, walked.scale, walked.walk.context.op, widest(request.dtype)
+    values, looked_up = [*request.ends, *request.inner], _looked_up(walk, plan)
+    tensors = [unscaled(op, _result(walk, looked_up, value, request), scale) for value in values]
+    wanted, ends = request.inner_map, len(request.ends)
+    if wanted is not None and not isinstance(wanted, Embeddings):
+        tensors[:ends] = _maps(walk.context, wanted, tensors[:ends], request.inputs)
+    shapes = [(f"{v.name}_relevance", v.shape) for v in [*request.inputs, *request.inner]]
+    for value in request.patched:
+        tensors.append(unscaled(op, coefficient(walk, plan.steps, value, result), scale))
+        shapes.append((f"{value.name}_coefficient", value.shape))
+    if request.interactions is not None:
+        op.label("interactions")
+        pairs = {name: unscaled(op, op.cast(v, result), scale) for name, v in walk.interactions.items()}
+        relevance = tensors[: len(request.inputs)]
+        tensors.append(interactions_of_inputs(op, request.interactions, pairs, relevance, result))
+        shapes.append(_declared_pairs(request.inputs, len(request.interactions.columns)))
+    return tensors, shapes
 
 
 def _start(context: Context, request: Request, score: ir.Value, seed: ir.Value) -> Relevance:

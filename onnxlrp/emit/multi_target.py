@@ -17,10 +17,21 @@ def scan_targets(op: Builder, seeds: ir.Value, seed: ir.Value, results: Sequence
     The results were computed from `seed`, which a Gather takes out of `seeds`. Nodes that depend on it move into the
     Scan's body; all others (denominators, modified weights) stay outside and are computed once. Equal results, such as
     the relevance upstream and downstream of a ReLU, are one output of the body, because onnxruntime takes none twice.
+    A result that does not depend on the seed, such as the gradient of a tree ensemble, which is 0, is repeated K times:
+    a body cannot give back what is computed outside of it.
     """
-    distinct = list(dict.fromkeys(results))
     graph, dependent = op.graph, {seed}
     mark_downstream(graph, dependent, lambda node: node.outputs, read_by)
+    distinct = list(dict.fromkeys(result for result in results if result in dependent))
+    scanned = _scan(op, seeds, seed, distinct, dependent) if distinct else {}
+    return [scanned[result] if result in scanned else _repeated(op, result, seeds) for result in results]
+
+
+def _scan(
+    op: Builder, seeds: ir.Value, seed: ir.Value, distinct: Sequence[ir.Value], dependent: Collection[ir.Value]
+) -> dict[ir.Value, ir.Value]:
+    """Move the nodes that depend on the seed into a Scan; returns its outputs by the result that each stacks."""
+    graph = op.graph
     first = seed.producer()
     assert first is not None
     moved = [node for node in graph if node.outputs[0] in dependent and node is not first]
@@ -35,8 +46,12 @@ def scan_targets(op: Builder, seeds: ir.Value, seed: ir.Value, results: Sequence
     outs = [ir.val(f"targets_{r.name}", type=r.type, shape=s) for r, s in zip(distinct, shapes, strict=True)]
     op.label("one explanation per target")
     op.append(ir.Node("", "Scan", [seeds], attributes, outputs=outs, name="targets"))
-    found = dict(zip(distinct, outs, strict=True))
-    return [found[result] for result in results]
+    return dict(zip(distinct, outs, strict=True))
+
+
+def _repeated(op: Builder, result: ir.Value, seeds: ir.Value) -> ir.Value:
+    """Stack K copies of a result that is the same for every seed of `seeds`, [K, …]."""
+    return op.Expand(result, op.Concat(op.Shape(seeds, start=0, end=1), op.Shape(result), axis=0))
 
 
 def _weights_of(graph: ir.Graph, moved: Collection[ir.Node]) -> list[ir.Node]:

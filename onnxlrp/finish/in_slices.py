@@ -63,6 +63,8 @@ class Slices:
     sliced: Sliced
     most: int
     """Most samples of a slice."""
+    dtype: ir.DataType
+    """Type of the explained output."""
     once: bool
     """True if the model's own outputs are computed in the slices too, because their samples are separate."""
 
@@ -77,14 +79,15 @@ class Slices:
 def decide_slices(source: Source, sliced: Sliced) -> Slices | None:
     """Decide how many samples are computed at a time, and what of the model; None where slices would save nothing."""
     graph, own = source.model.graph, source.model.graph.outputs[: len(source.outputs)]
-    needed = set(upstream([*graph.outputs, sliced.asked.output], read_by))
+    needed = set(upstream(graph.outputs, read_by))
     if are_large(source, needed):
         return None
     forward = set(upstream(own, read_by))
     cut = [value for value in graph.inputs if sliced.asked.cuts(value)]
     once = sliced.may_cut_outputs and are_separate([node for node in graph if node in forward], cut, own)
     most = 1 if sliced.ledger is not None else max(1, BYTES // max(1, _bytes_of_sample(needed)))
-    return Slices(sliced, most, once)
+    dtype = next(value.dtype for value in own if value.name == sliced.asked.output)
+    return Slices(sliced, most, dtype or ir.DataType.FLOAT, once)
 
 
 def put_in_slices(source: Source, op: Builder, slices: Slices) -> None:
@@ -93,11 +96,11 @@ def put_in_slices(source: Source, op: Builder, slices: Slices) -> None:
     op.label(_RULE)
     own, added = list(graph.outputs[: len(source.outputs)]), list(graph.outputs[len(source.outputs) :])
     ends = list(dict.fromkeys([*own, *added] if slices.once else added))
-    compared = None if slices.once else asked.output
+    compared = None if slices.once else next(value for value in own if value.name == asked.output)
     needed = set(upstream([*ends, compared], read_by))
     names, nodes = Names(graph), [node for node in graph if node in needed]
     rows = RowSlices.of(op, op.dim(asked.samples, 0), slices.most)
-    body = _body(graph, op, nodes, _cut_inputs(source, asked, nodes), ends, compared, rows, names)
+    body = _body(graph, op, nodes, _cut_inputs(source, asked, nodes), ends, compared, slices.dtype, rows, names)
     stacked = [ir.Value(name=names.unique(f"{v.name}_slices"), type=v.type, shape=_stacked(v)) for v in ends]
     loop = [op.Reshape(rows.trips, op.ints([])), op.constant(True)]
     op.append(ir.Node("", "Loop", loop, [ir.AttrGraph("body", body)], outputs=stacked, name="lrp.slices"))
@@ -122,12 +125,14 @@ def _body(
     data: Sequence[ir.Value],
     ends: Sequence[ir.Value],
     compared: ir.Value | None,
+    dtype: ir.DataType,
     rows: RowSlices,
     names: Names,
 ) -> ir.Graph:
     """Write the Loop's body: a copy of nodes on a slice of the data, which gives the slice of `ends`.
 
-    These are NaN for a sample whose output `compared` is another in the slice than in the batch, unless that is None.
+    These are NaN for a sample whose output `compared`, of type `dtype`, is another in the slice than in the batch,
+    unless that is None.
     """
     index = ir.Value(name=names.unique("lrp.slice"), type=ir.TensorType(ir.DataType.INT64), shape=ir.Shape([]))
     going = ir.Value(name=names.unique("lrp.going"), type=ir.TensorType(ir.DataType.BOOL), shape=ir.Shape([]))
@@ -146,7 +151,7 @@ def _body(
     for node in moved:
         node.metadata_props.setdefault(RULE, _RULE)
     if compared is not None:
-        same = _same(run, results.pop(), _cut(run, compared, start, rows.size))
+        same = _same(run, results.pop(), _cut(run, compared, start, rows.size), dtype)
         results = [_where_same(run, same, value) for value in results]
     body.outputs.extend([run.Identity(value) for value in (going, *results)])
     bring_constants(body, "slice", _RULE, names)
@@ -161,14 +166,14 @@ def _cut(run: Builder, value: ir.Value, start: ir.Value, size: ir.Value) -> ir.V
     return run.Slice(value, first, run.Add(first, rows), run.ints([0]))
 
 
-def _same(run: Builder, ours: ir.Value, whole: ir.Value) -> ir.Value:
+def _same(run: Builder, ours: ir.Value, whole: ir.Value, dtype: ir.DataType) -> ir.Value:
     """Decide for each sample of a slice, bool [rows, 1], whether its output is that of the whole batch."""
     ours, whole = run.Flatten(ours, axis=1), run.Flatten(whole, axis=1)
-    difference = run.Where(run.Equal(ours, whole), run.number(0, ours), run.Abs(run.Sub(ours, whole)))
+    difference = run.Where(run.Equal(ours, whole), run.constant(0, dtype), run.Abs(run.Sub(ours, whole)))
     most = run.ReduceMax(run.Abs(whole), run.ints([1]), keepdims=1)
     bound = run.Add(
-        run.Mul(most, run.number(_TOLERANCE.get(whole.dtype or ir.DataType.FLOAT, 1e-3), whole)),
-        run.number(1e-6, whole),
+        run.Mul(most, run.constant(_TOLERANCE.get(dtype, 1e-3), dtype)),
+        run.constant(1e-6, dtype),
     )
     return run.LessOrEqual(run.ReduceMax(difference, run.ints([1]), keepdims=1), bound)
 

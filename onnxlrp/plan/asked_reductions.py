@@ -88,12 +88,14 @@ def ask_reductions(
 
 def _by_input(reduce: Any, inputs: Sequence[ir.Value]) -> dict[ir.Value, Reduction]:
     """Assign the reductions to inputs; a single one needs a single input."""
-    if reduce is None:
+    if not reduce and not isinstance(reduce, str):
         return {}
+    if not inputs:
+        raise InputError(
+            "no input is explained, so that there is no relevance to reduce: that of inner values stays whole"
+        )
     if not isinstance(reduce, Mapping):
         reduction = Reduction.parse(reduce)
-        if not inputs:
-            raise InputError("no input is explained, so that there is no relevance to reduce")
         if len(inputs) > 1:
             raise InputError(
                 f"{len(inputs)} inputs are explained, so that reduce takes a reduction for each by its name: "

@@ -12,6 +12,9 @@ from onnxlrp.printable import listed, shape_text
 from onnxlrp.profiles import Profile
 from onnxlrp.source.question import Question
 
+_ROUNDS_TOGETHER = ("DynamicQuantizeLinear", "DynamicQuantizeLSTM", "DynamicQuantizeMatMul")
+"""Operators that choose one scale for all samples of a batch."""
+
 
 @dataclasses.dataclass(frozen=True)
 class AskedSlices:
@@ -19,8 +22,8 @@ class AskedSlices:
 
     samples: ir.Value
     """An input whose axis 0 counts the samples."""
-    output: ir.Value
-    """The explained output, which each slice computes again."""
+    output: str
+    """Name of the explained output, which each slice computes again."""
 
     @property
     def batch(self) -> str | None:
@@ -33,7 +36,12 @@ class AskedSlices:
 
 
 def ask_slices(
-    memory: str, question: Question, inputs: Sequence[ir.Value], inner: Sequence[ir.Value], profile: Profile
+    memory: str,
+    graph: ir.Graph,
+    question: Question,
+    inputs: Sequence[ir.Value],
+    inner: Sequence[ir.Value],
+    profile: Profile,
 ) -> AskedSlices | None:
     """Read what `convert` was asked for; None where all samples are computed at once.
 
@@ -44,13 +52,19 @@ def ask_slices(
         return None
     if profile.rewritten:
         raise InputError(f"memory='low' needs a Loop, which profile {profile.name!r} avoids: leave one of them out")
+    joined = [node for node in graph.all_nodes() if node.op_type in _ROUNDS_TOGETHER]
+    if joined:
+        raise InputError(
+            f"memory='low' computes some samples at a time, and {joined[0].op_type} {joined[0].name!r} rounds all "
+            "samples of a batch together: give fewer in a call, or convert the model before it was quantised"
+        )
     fixed = [value for value in (*inputs, question.output) if not _is_open(value)]
     if fixed:
         raise InputError(
             "memory='low' computes some samples at a time, so it needs a batch of any size on axis 0; the model has "
             f"{listed(f'{value.name} {_text(value)}' for value in fixed)}"
         )
-    asked = AskedSlices(inputs[0], question.output)
+    asked = AskedSlices(inputs[0], str(question.output.name))
     others = [value for value in inputs if not asked.cuts(value)]
     odd = [*others, *(value for value in inner if not _is_open(value) or _name(value) != asked.batch)]
     if odd:

@@ -13,6 +13,7 @@ from onnxlrp.analysis.facts import Facts, analyse
 from onnxlrp.analysis.references import Background
 from onnxlrp.composites import Composite, Overridden
 from onnxlrp.composites import parse as parse_composite
+from onnxlrp.errors import InputError
 from onnxlrp.graph.misses import find_asked
 from onnxlrp.graph.names import unused_scope
 from onnxlrp.operators.reverse_builder import ReverseBuilder
@@ -108,6 +109,8 @@ def plan_model(
 def _rulebook(composite: str | Path | Composite | Overridden, rules: Rules) -> tuple[Composite, Overrides]:
     """Read the composite, and the overrides that are tried before it."""
     chosen = parse_composite(composite)
+    if any(isinstance(one, str) or not isinstance(one, Sequence) or len(one) != 2 for one in rules):
+        raise InputError("rules is a list of pairs, each of a pattern and a rule, such as [('Conv', 'ZPlus')]")
     overrides = [(p, parse_rule(r) if isinstance(r, str) else r) for p, r in rules]
     if isinstance(chosen, Overridden):
         return chosen.base, [*overrides, *chosen.rules]

@@ -154,7 +154,8 @@ def _check_source(work: _Work, findings: Findings) -> FoundSource | None:
             return None
     else:
         if not work.model.is_file():
-            raise InvalidModelError(f"there is no file '{work.model}'")
+            words = "'{}' is a folder, not a model" if work.model.is_dir() else "there is no file '{}'"
+            raise InvalidModelError(words.format(work.model))
         source = as_source(work.model, sha256)
         if source is None:
             words = f"'{work.model}' is another model than the recorded one, of SHA-256 {sha256[:12]}…"

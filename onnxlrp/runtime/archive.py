@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from onnxlrp.array_hashes import summary_of
+from onnxlrp.array_hashes import ArraySummary, hash_alone
 from onnxlrp.targets.argument_arrays import from_maps
 
 UNREADABLE = (
@@ -64,21 +64,33 @@ def contents(explanation: Any, names: Mapping[str, str]) -> dict[str, np.ndarray
     return arrays
 
 
-def hash_of_arrays(arrays: Mapping[str, Any]) -> str:
-    """Hash arrays by their names, types, shapes and numbers: SHA-256 of a line of JSON for each, sorted by name."""
-    lines = [[name, *_identity(array)] for name, array in sorted(arrays.items())]
+def hash_of_arrays(arrays: Mapping[str, Any], known: Mapping[int, ArraySummary] | None = None) -> str:
+    """Hash arrays by their names, types, shapes and numbers: SHA-256 of a line of JSON for each, sorted by name.
+
+    `known` holds summaries of arrays that were hashed already, by `id(array)`.
+    """
+    found = {name: (known or {}).get(id(array)) or _summary(array) for name, array in sorted(arrays.items())}
+    lines = [[name, one.dtype, list(one.shape), one.sha256] for name, one in found.items()]
     return hashlib.sha256("".join(json.dumps(line) + "\n" for line in lines).encode()).hexdigest()
 
 
-def _identity(array: Any) -> tuple[str, list[int], str]:
-    summary = summary_of(np.asanyarray(array))
-    return summary.dtype, list(summary.shape), summary.sha256
+def _summary(array: Any) -> ArraySummary:
+    return hash_alone(np.asanyarray(array))
 
 
 def unused(name: str, taken: Collection[str]) -> str:
     """Choose a name that no other array or column has: the name itself, or `name_1`, `name_2` and so on."""
     names = itertools.chain([name], (f"{name}_{number}" for number in itertools.count(1)))
     return next(one for one in names if one not in taken)
+
+
+def names_of_arrays(path: Path) -> list[str]:
+    """List the names of the arrays in an .npz file; empty if it cannot be read."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return [name.removesuffix(".npy") for name in archive.namelist()]
+    except UNREADABLE:
+        return []
 
 
 def write_npz(path: Path, arrays: Mapping[str, Any], compressed: bool = True, comment: str = "") -> None:

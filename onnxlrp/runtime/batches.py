@@ -131,6 +131,10 @@ class Batches:
         options = {name: one.read(start, stop) if isinstance(one, Rows) else one for name, one in self._options.items()}
         return Batch({**self._shared, **inputs}, options)
 
+    def first(self) -> dict[str, Any]:
+        """Read the inputs of the first sample alone."""
+        return {**self._shared, **{name: one.read(0, 1) for name, one in self._samples.items()}}
+
     def fingerprint(self, index: int, about: Any = None) -> str:
         """Hash the inputs and targets of a batch, together with `about`: everything else that its relevance depends on.
 

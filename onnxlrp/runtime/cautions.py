@@ -127,11 +127,8 @@ class Watch:
         """
         if is_switched_off(explanation):
             return
-        for name, value in (feeds or {}).items():
-            if isinstance(value, np.ndarray) and value.dtype.kind == "f":
-                self._holes[name] += int(np.isnan(value).sum())
-                self._infinite[name] += int(np.isinf(value).sum())
         with np.errstate(all="ignore"):  # infinities are expected here
+            self._count_not_finite(feeds or {})
             numbers = _numbers(explanation, self._interface, self._axes)
             if numbers is None:
                 return
@@ -139,6 +136,13 @@ class Watch:
             for doubt in _doubts(numbers, self._interface, explanation.ledger):
                 if doubt.kind == "nan" or not partial:
                     self._add(doubt, start)
+
+    def _count_not_finite(self, feeds: Mapping[str, Any]) -> None:
+        """Count NaN and infinity in each input; a sum that is finite says at once that there are none."""
+        for name, value in feeds.items():
+            if isinstance(value, np.ndarray) and value.dtype.kind == "f" and not np.isfinite(value.sum()):
+                self._holes[name] += int(np.isnan(value).sum())
+                self._infinite[name] += int(np.isinf(value).sum())
 
     def _add(self, doubt: _Doubt, start: int) -> None:
         concerned = np.flatnonzero(doubt.samples.any(axis=1))

@@ -64,7 +64,7 @@ class Data:
     def ids(self) -> dict[str, list[str]]:
         """Names of the samples: the file of each picture or array, and its folder if there are several."""
         names = next((one.files for one in self.loaded.values() if len(one.files) == self.samples), ())
-        paths = names if len({*names}) > 1 or any(one.pictures for one in self.loaded.values()) else ()
+        paths = names if len({*names}) > 1 or any(one.sizes for one in self.loaded.values()) else ()
         return file_ids(paths)
 
     @property
@@ -109,7 +109,7 @@ def load(
     ready = _checked({**arrays, **filled}, specs)
     ids = {name: ready[name] for name, one in loaded.items() if not one.columns}
     tokens = {**tokens, **text.read_ids(ids, specs, tokenizer)}
-    originals = {name: grouped[name] for name, one in loaded.items() if one.pictures}
+    originals = {name: grouped[name] for name, one in loaded.items() if one.sizes}
     pixels = {name: str(preprocess.for_input(specs[name])) for name in originals}
     files_read = {**found.table.files, **marks}
     return Data(specs, loaded, ready, tokens, tokenizer, found.table, pixels, originals, files_read)

@@ -40,7 +40,8 @@ class ExplainedSession:
     def __init__(
         self, model: Any, providers: Sequence[Any] | None = None, tokenizer: Any = None, *, threads: int | None = None
     ) -> None:
-        if threads is not None and (type(threads) is not int or threads < 1):
+        whole = isinstance(threads, (int, np.integer)) and not isinstance(threads, bool)
+        if threads is not None and (not whole or threads < 1):
             raise InputError(f"threads is a whole number from 1 on, not {threads!r:.80}")
         self._file = open_model(model)
         self._tokenizer = tokenizer
@@ -52,7 +53,9 @@ class ExplainedSession:
             )
         self.interface: Interface = self._file.interface
         """Names and meaning of everything that onnxlrp added to the model."""
-        self._session = sessions.create_session(self._file.source, providers, threads=threads)
+        self._session = sessions.create_session(
+            self._file.source, providers, threads=None if threads is None else int(threads)
+        )
         self._graphs = sessions.graph_runs(self._session)
 
     @property

@@ -287,8 +287,8 @@ class Explainer(ExplainedSession):
             picture is a sample, and so is every row of a table and every line of text. Where the model has one input,
             the value itself; where its inputs are columns, a table as a call takes it.
         batch_size
-            The number of samples in a batch; the last may be smaller. Default: what the model's file declares, else 16,
-            or 256 rows of a table that are written to a .parquet file.
+            The number of samples in a batch; the last may be smaller. Default: what the model's file declares, else 256
+            rows of a table, or 16 of any other samples.
         to
             A folder for the results, one .npz a batch. Batches that it holds already are not computed again, so that
             the same call continues after an interruption; their data are read again and compared (arrays and tables by
@@ -346,15 +346,14 @@ class Explainer(ExplainedSession):
         options = {"target": target, "position": position, "weights": weights}
         given = by_name(inputs, self.inputs, self.columns, ids)
         masks = masks_of(channels, self.interface, self._file.added)
+        size = streaming.rows_at_once(self, given.inputs) if batch_size is None else batch_size
+        batches = Batches(given, options, self.inputs, self.interface, size, how, masks)
         if to is not None and is_table_file(to):
             from onnxlrp.view.stored_table import store_table
 
             if not explain:
                 raise InputError(f"a table of relevance has no rows with explain=False: name a folder, not '{to}'")
-            rows = streaming.rows_at_once(self) if batch_size is None else batch_size
-            batches = Batches(given, options, self.inputs, self.interface, rows, how, masks)
             return store_table(self, batches, Path(to), progress)
-        batches = Batches(given, options, self.inputs, self.interface, batch_size, how, masks)
         if to is not None:
             return streaming.store(self, batches, as_folder(to), progress, explain)
         return (explanation for _, explanation in streaming.explain_batches(self, batches, progress, explain=explain))

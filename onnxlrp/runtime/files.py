@@ -94,14 +94,12 @@ class Loaded:
     """Content of a file, in the type and shape of the input."""
 
     array: np.ndarray
-    pictures: tuple[Image.Image, ...] = ()
-    """Pictures in RGB, in the size that the model sees; one per sample."""
     columns: tuple[str, ...] = ()
     """Names along the last axis, from the header of a .csv file."""
     files: tuple[Path, ...] = ()
     """File of each sample, if it is a picture or an array file."""
     sizes: tuple[tuple[int, int], ...] = ()
-    """Width and height of each picture as its file has it, turned as its EXIF data say."""
+    """Width and height of each picture as its file has it, turned as its EXIF data say; empty for other files."""
 
 
 def load(path: Path, spec: TensorSpec, preprocess: Preprocess = PREPROCESS["auto"], mapped: bool = False) -> Loaded:
@@ -159,7 +157,6 @@ def join(parts: Sequence[Loaded], spec: TensorSpec) -> Loaded:
         raise InputError(f"the files of input {spec.name!r} make no batch, their shapes differ: {shapes}") from error
     return Loaded(
         array,
-        tuple(picture for part in parts for picture in part.pictures),
         parts[0].columns,
         tuple(file for part in parts for file in part.files),
         tuple(size for part in parts for size in part.sizes),
@@ -269,15 +266,31 @@ def _picture(picture: Image.Image, kind: str | None, path: Path, spec: TensorSpe
     pixels = np.asarray(picture).reshape(height, width, -1)
     preprocess = preprocess.for_input(spec)
     if spec.dtype.kind == "f":
-        pixels = preprocess(pixels)
+        array = _scaled(pixels, spec, preprocess)
     elif preprocess != PREPROCESS["raw"]:
         raise InputError(f"input {spec.name!r} takes {spec.dtype}, pixels of 0 to 255: leave the preprocessing out")
     elif np.iinfo(spec.dtype).max < 255:
         raise InputError(f"input {spec.name!r} takes {spec.dtype}, which cannot hold a pixel of 255: give it as .npy")
-    array = cast(pixels, spec.name, spec.dtype)
+    else:
+        array = cast(pixels, spec.name, spec.dtype)
     array = array.transpose(2, 0, 1) if layout in ("NCHW", "CHW") else array if "C" in layout else array[..., 0]
     array = array[None] if layout.startswith("N") else array
-    return Loaded(np.ascontiguousarray(array), (picture.convert("RGB"),), files=(path,), sizes=(original,))
+    return Loaded(np.ascontiguousarray(array), files=(path,), sizes=(original,))
+
+
+def _scaled(pixels: np.ndarray, spec: TensorSpec, preprocess: Preprocess) -> np.ndarray:
+    """Scale pixels [height, width, channels] of 0 to 255 to an input's type, which is done once for each of 256 values.
+
+    The channels lie one after the other in memory, as most models take them.
+    """
+    assert spec.dtype is not None
+    values = np.repeat(np.arange(256)[:, None], pixels.shape[-1], axis=1)
+    with np.errstate(over="ignore"):
+        scaled = preprocess(values).astype(spec.dtype)
+    if np.isinf(scaled).any():  # the picture may hold none of the values that are too large
+        return cast(preprocess(pixels), spec.name, spec.dtype)
+    channels = [column.take(pixels[..., index]) for index, column in enumerate(scaled.T)]
+    return np.stack(channels).transpose(1, 2, 0)
 
 
 def _converted(picture: Image.Image, mode: str) -> Image.Image:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from onnxlrp.array_hashes import array_bytes
 from onnxlrp.errors import InputError
 
 
@@ -64,7 +65,7 @@ def _put_array(digest: Any, array: np.ndarray) -> None:
     if array.dtype.hasobject or array.dtype.kind == "T":
         _put_many(digest, "objects", array.ravel().tolist())
     else:
-        digest.update(np.ascontiguousarray(array).tobytes())
+        digest.update(array_bytes(array))
 
 
 def _as_array(value: Any) -> np.ndarray:

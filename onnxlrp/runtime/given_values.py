@@ -13,6 +13,7 @@ from onnxlrp.errors import InputError
 from onnxlrp.file_hashes import FileMark
 from onnxlrp.printable import escaped, listed
 from onnxlrp.runtime import column_names, files, table_inputs, text
+from onnxlrp.runtime.archive import names_of_arrays
 from onnxlrp.runtime.inputs import TensorSpec
 from onnxlrp.runtime.matched_columns import Matched, match, takes_a_column, takes_a_table
 from onnxlrp.runtime.named_columns import TABLE_FILES, NamedColumns, read_table_file, table_in, table_of_mapping
@@ -69,7 +70,7 @@ def by_name(
     if _is_series(value):
         value = value.to_list()
     if not isinstance(value, Mapping):
-        value = {_only(value, specs): value}
+        value = dict.fromkeys(_named_in_archive(value, specs) or [_only(value, specs)], value)
     return _with_frames(dict(value.items()), specs, known)
 
 
@@ -98,7 +99,7 @@ def _load(name: str, value: Any, spec: TensorSpec, preprocess: files.Preprocess,
             return
         loaded = files.join([files.load(path, spec, preprocess) for path in paths], spec)
         read.inputs[name] = loaded.array
-        if loaded.pictures:
+        if loaded.sizes:
             read.originals[name] = paths
             read.pixels[name] = str(preprocess.for_input(spec))
             read.ids.update({name: values for name, values in file_ids(paths).items() if name not in read.ids})
@@ -170,6 +171,15 @@ def _texts_in(table: NamedColumns, specs: Mapping[str, TensorSpec], ids: Sequenc
     return Given({name: cells}, ids={**table.ids, **{one: table.columns[one] for one in ids}})
 
 
+def _named_in_archive(value: Any, specs: Mapping[str, TensorSpec]) -> list[str]:
+    """List the inputs that an .npz file has arrays for by their names, where these are several; else empty."""
+    if not isinstance(value, (str, Path)) or Path(value).suffix.lower() != ".npz":
+        return []
+    held = names_of_arrays(Path(value))
+    names = [name for name in specs if name in held]
+    return names if len(names) > 1 else []
+
+
 def _only(value: Any, specs: Mapping[str, TensorSpec]) -> str:
     """Name the input that a value without a name is for. Raises InputError if it might be for several."""
     needed = [spec for spec in specs.values() if not spec.optional]
@@ -185,11 +195,12 @@ def _only(value: Any, specs: Mapping[str, TensorSpec]) -> str:
     hint = (
         "a data frame, a row of one, or the path of a .csv or .parquet file"
         if narrow
-        else "a mapping from names to values"
+        else "a mapping from names to values (on the command line NAME=FILE for each)"
     )
-    raise InputError(
-        f"a {type(value).__name__} does not say which input it is for: give {hint}. The model takes\n{wanted}"
-    )
+    if isinstance(value, Path) and not value.exists():
+        raise InputError(f"there is no file '{escaped(value)}'")
+    what = f"'{escaped(value)}'" if isinstance(value, (str, Path)) else f"a {type(value).__name__}"
+    raise InputError(f"{what} does not say which input it is for: give {hint}. The model takes\n{wanted}")
 
 
 def _text_input(specs: Mapping[str, TensorSpec]) -> str | None:

@@ -26,7 +26,7 @@ def input_kind(spec: TensorSpec, array: np.ndarray, has_tokens: bool = False) ->
     """
     if array.ndim <= 2:
         is_ids = array.ndim == 2 and array.dtype.kind in "iu" and array.shape[1] > 1
-        return "text" if is_ids and (has_tokens or _says_ids(spec)) else "table"
+        return "text" if is_ids and (has_tokens or says_ids(spec)) else "table"
     if array.ndim in (4, 5):
         return "picture"
     if array.ndim == 3:
@@ -36,7 +36,7 @@ def input_kind(spec: TensorSpec, array: np.ndarray, has_tokens: bool = False) ->
     return "elements"
 
 
-def _says_ids(spec: TensorSpec) -> bool:
+def says_ids(spec: TensorSpec) -> bool:
     """Decide whether a declaration is that of ids: an open number of columns, or a name such as `input_ids`."""
     is_open = spec.shape is None or not isinstance(spec.shape[1], int)
     words = re.split(r"[^a-z]+", spec.name.lower())

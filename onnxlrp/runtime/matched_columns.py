@@ -14,7 +14,7 @@ from onnxlrp.near_names import did_you_mean
 from onnxlrp.printable import escaped, listed
 from onnxlrp.runtime.inputs import TensorSpec, check_one
 from onnxlrp.runtime.named_columns import NamedColumns
-from onnxlrp.runtime.table_inputs import cells_as_numbers
+from onnxlrp.runtime.table_inputs import cells_as_numbers, in_type
 from onnxlrp.runtime.values import cast
 
 _HOW = "(ids=, on the command line --id)"
@@ -160,16 +160,19 @@ def _value(columns: Sequence[str], table: NamedColumns, spec: TensorSpec) -> Any
     """Join columns to the value of an input, in its type."""
     if spec.dtype is None:
         raise InputError(f"input {spec.name!r} takes {spec}, which no column of a table can fill")
-    cells = [_converted(table.columns[name], name, table, spec) for name in columns]
+    cells = [_converted(name, table, spec) for name in columns]
     flat = spec.shape is not None and len(spec.shape) == 1
     return check_one(cells[0] if flat else np.stack(cells, axis=1), spec)
 
 
-def _converted(cells: np.ndarray, name: str, table: NamedColumns, spec: TensorSpec) -> np.ndarray:
+def _converted(name: str, table: NamedColumns, spec: TensorSpec) -> np.ndarray:
     """Convert the cells of one column to an input's type, [rows]."""
     assert spec.dtype is not None
+    if table.path is not None and table.numbers is not None and spec.dtype.kind == "f":
+        return in_type(table.numbers[name], name, spec.dtype, table.path)
+    cells = table.columns[name]
     if table.path is not None:
-        return cells_as_numbers(cells.reshape(-1, 1).copy(), dataclasses.replace(spec, name=name), table.path)[:, 0]
+        return cells_as_numbers(cells.reshape(-1, 1), dataclasses.replace(spec, name=name), table.path)[:, 0]
     if spec.dtype.kind == "O":
         return cells.astype(object)
     other = f", and input {spec.name!r} takes {spec}"

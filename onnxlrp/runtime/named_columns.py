@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import collections
 import dataclasses
-from collections.abc import Mapping, Sequence
+import functools
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from onnxlrp.errors import InputError
 from onnxlrp.extras import optional
 from onnxlrp.printable import escaped
 from onnxlrp.runtime import column_names, table_inputs
+from onnxlrp.runtime.csv_numbers import numbers_below_names
 
 TABLE_FILES = (*table_inputs.TABLES, ".parquet")
 """Suffixes of files that hold a table."""
@@ -23,13 +25,38 @@ TABLE_FILES = (*table_inputs.TABLES, ".parquet")
 class NamedColumns:
     """A table: an array [rows] for each column."""
 
-    columns: dict[str, np.ndarray]
+    columns: Mapping[str, np.ndarray]
     place: str
     """Name of the table in messages."""
     ids: dict[str, np.ndarray] = dataclasses.field(default_factory=dict)
     """Identifiers of the rows that came beside the columns: the index of a pandas frame, unless it only counts."""
     path: Path | None = None
     """File of a .csv, whose cells are text; None if the cells have the types that they had."""
+    numbers: Mapping[str, np.ndarray] | None = None
+    """Cells of a .csv as float64, if all of them are plain numbers."""
+
+
+class TextColumns(Mapping[str, np.ndarray]):
+    """Cells of a .csv file as text, by column; they are read when the first of them is asked for."""
+
+    def __init__(self, names: Sequence[str], read: Callable[[], Mapping[str, np.ndarray]]) -> None:
+        self._names, self._read = dict.fromkeys(names), read
+
+    @functools.cached_property
+    def _cells(self) -> Mapping[str, np.ndarray]:
+        return self._read()
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        return self._cells[name]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._names
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
 
 
 def table_in(value: Any) -> NamedColumns | None:
@@ -81,11 +108,20 @@ def read_table_file(path: Path) -> NamedColumns | None:
         except Exception as error:  # arrow raises errors of several kinds
             raise InputError(f"{place} is no Parquet file that can be read: {error}") from error
         return dataclasses.replace(_known(table_in(content)), place=place)
-    head, rows = table_inputs.named_rows(path)
-    if head is None:
-        return None
-    cells = np.array(rows, dtype=object)
-    return NamedColumns(_unique(head, list(cells.T), place), place, path=path)
+    content = table_inputs.read_text(path)
+    plain = numbers_below_names(content)
+    if plain is not None:
+        numbers = _unique(plain[0], [*plain[1].T], place)
+        cells = TextColumns(plain[0], lambda: _text_cells(content, path) or {})
+        return NamedColumns(cells, place, path=path, numbers=numbers)
+    found = _text_cells(content, path)
+    return None if found is None else NamedColumns(found, place, path=path)
+
+
+def _text_cells(content: str, path: Path) -> dict[str, np.ndarray] | None:
+    """Read the cells of a .csv as text, by column; None if no row names the columns."""
+    head, rows = table_inputs.named_rows(content, path)
+    return None if head is None else _unique(head, [*np.array(rows, dtype=object).T], f"'{escaped(path)}'")
 
 
 def _known(table: NamedColumns | None) -> NamedColumns:

@@ -58,12 +58,18 @@ class ModelFile:
         """Return the SHA-256 of the model's content, including weights in files of their own."""
         if isinstance(self.source, bytes):
             return hashlib.sha256(self.source).hexdigest()
-        path = Path(self.source)
+        hashes = [one for one in self.hashes.values() if one is not None]
+        if len(hashes) < 1 + len(self.weights):  # a file has changed since the model was opened
+            hashes = self._hashes_now()
+        return hashes[0] if len(hashes) == 1 else hashlib.sha256("".join(hashes).encode()).hexdigest()
+
+    def _hashes_now(self) -> list[str]:
+        """Hash the model's file and those of its weights as they are now."""
+        path = Path(str(self.source))
         try:
-            hashes = [sha256_of(one) for one in (path, *(path.parent / name for name in self.weights))]
+            return [sha256_of(one) for one in (path, *(path.parent / name for name in self.weights))]
         except OSError as error:
             raise InvalidModelError(f"'{error.filename}' cannot be read: {error.strerror}") from error
-        return hashes[0] if len(hashes) == 1 else hashlib.sha256("".join(hashes).encode()).hexdigest()
 
     @functools.cached_property
     def hashes(self) -> dict[str, str | None]:

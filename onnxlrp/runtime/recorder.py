@@ -64,6 +64,11 @@ class Recorder:
         """True if there is nothing to record."""
         return self._first is None
 
+    def hashed(self) -> dict[int, ArraySummary]:
+        """Return the summaries of the arrays of the only explanation that was added, by the `id` of each."""
+        first, groups = self._first, ("relevance", "relevance_at", "outputs")
+        return {id(getattr(first, of)[name]): one.summary() for (of, name), one in self._hashes.items() if of in groups}
+
     def record(self, content_sha256: str = "", further: Sequence[Record] = ()) -> Record:
         """Make the record of everything that was added; `content_sha256` is the hash of the rest of the file."""
         assert self._first is not None and self._known is not None
@@ -113,7 +118,7 @@ class Recorder:
 
     def _add(self, group: str, name: str, value: Any) -> None:
         if value is not None:
-            self._hashes.setdefault((group, name), ArrayHash()).add(value)
+            self._hashes.setdefault((group, name), ArrayHash(numbers=group != "inputs")).add(value)
 
     def _add_ledger(self, explanation: Explanation) -> None:
         ledger = explanation.ledger
@@ -142,7 +147,7 @@ class Recorder:
         assert self._first is not None
         files = tuple((_given_name(mark.path), mark.sha256()) for mark in self._marks.get(name, ()))
         pixels = {} if self._first.legend is None else self._first.legend.pixels
-        return RecordedInput(hashed.without_numbers(), files, pixels.get(name))
+        return RecordedInput(hashed.summary(), files, pixels.get(name))
 
 
 def explained_model(model: ModelFile) -> RecordedModel:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import glob
 import warnings
 from collections.abc import Mapping, Sequence
@@ -97,7 +98,7 @@ class Files:
     def columns(self) -> tuple[str, ...]:
         return self._files[0].columns
 
-    @property
+    @functools.cached_property
     def names(self) -> list[str]:
         """Paths of the files, if each of them is a picture, and so one sample; else an empty list."""
         is_alone = all(file.rows is None and file.path.suffix.lower() not in _ARRAYS for file in self._files)

@@ -6,7 +6,8 @@ import collections
 import concurrent.futures
 import dataclasses
 import functools
-from collections.abc import Callable, Iterator, Sequence
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,11 +18,14 @@ from onnxlrp.runtime import results
 from onnxlrp.runtime.archive import contents, hash_of_arrays, unused
 from onnxlrp.runtime.batches import Batches
 from onnxlrp.runtime.cautions import warn
-from onnxlrp.runtime.matched_columns import takes_a_table
+from onnxlrp.runtime.input_kinds import says_ids
+from onnxlrp.runtime.inputs import TensorSpec
+from onnxlrp.runtime.matched_columns import takes_a_column, takes_a_table
 from onnxlrp.runtime.progress_bar import progress_bar
 from onnxlrp.runtime.record import KEY
 from onnxlrp.runtime.recorder import recorder_of
 from onnxlrp.runtime.results import Results
+from onnxlrp.runtime.text import takes_text
 
 if TYPE_CHECKING:
     from onnxlrp.runtime.explainer import Explainer
@@ -33,6 +37,8 @@ _AHEAD = 3
 """Number of batches that are read ahead, and so held in memory besides the one that runs."""
 _ROWS = 256
 """Number of rows of a table in a batch: enough for a processor to be busy, few enough for any memory."""
+_COLUMNS = 1000
+"""Most columns of such a table; an input with more may be a recording, whose layers take far more memory."""
 
 
 def explain_batches(
@@ -92,19 +98,31 @@ def in_batches(explanation: Explanation, batches: Batches, index: int) -> Explan
     return dataclasses.replace(explanation, circumstances=noted)
 
 
-def rows_at_once(explainer: Explainer) -> int | None:
-    """Choose the number of rows in a batch for one table of results: many where inputs are columns; None for the usual
+def rows_at_once(explainer: Explainer, inputs: Mapping[str, Any]) -> int | None:
+    """Choose the number of samples in a batch: many where `inputs` are the columns of a table; None for the usual
     number, and where the model's file declares it."""
     first = explainer.inputs[next(iter(explainer.interface.relevance or explainer.inputs))]
     declared = first.shape is not None and first.shape[:1] and isinstance(first.shape[0], int)
-    return None if declared or not takes_a_table(explainer.inputs) else _ROWS
+    if declared or not takes_a_table(explainer.inputs):
+        return None
+    columns = sum(_columns(explainer.inputs[name], value) for name, value in inputs.items() if name in explainer.inputs)
+    return _ROWS if columns <= _COLUMNS else None
+
+
+def _columns(spec: TensorSpec, value: Any) -> float:
+    """Count the columns of an input; infinity for ids of tokens, and where nothing tells the number."""
+    if takes_text(spec) and not takes_a_column(spec) and says_ids(spec):
+        return math.inf
+    shape = getattr(value, "shape", None) or spec.shape or (None, None)
+    columns = shape[1] if len(shape) > 1 else 1
+    return columns if isinstance(columns, int) else math.inf
 
 
 def about(explainer: Explainer, batches: Batches, explain: bool = True) -> dict[str, Any]:
     """Describe everything but the data of single batches that results depend on."""
     return {
         "format": results.FORMAT,
-        **explainer.identity(batches.read(0).inputs),
+        **explainer.identity(batches.first()),
         "composite": explainer.interface.composite,
         "output": explainer.explained_output,
         "samples": batches.count,
@@ -133,7 +151,8 @@ def store(explainer: Explainer, batches: Batches, folder: Path, progress: bool, 
         missing = [i for i, span in enumerate(spans) if not results.is_done(output, span, functools.partial(mark, i))]
         for index, explanation in explain_batches(explainer, batches, progress, missing, note, explain):
             arrays = _arrays(explanation, explainer.interface.relevance)
-            arrays[KEY] = np.array(recorder_of(explanation).record(hash_of_arrays(arrays)).to_text())
+            recorder = recorder_of(explanation)
+            arrays[KEY] = np.array(recorder.record(hash_of_arrays(arrays, recorder.hashed())).to_text())
             results.write(output, spans[index], marks.pop(index), arrays)
     return output
 

@@ -5,6 +5,7 @@ A pixel's class, a box's score, a step's forecast: the input `<output>_element` 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -88,7 +89,7 @@ class ElementTarget(TargetKind):
         scores = self.scores(value, interface)
         if scores is None:
             return Resolved()
-        shape, flat = scores.shape[1:], scores.reshape(len(scores), int(np.prod(scores.shape[1:], dtype=np.int64)))
+        shape, flat = scores.shape[1:], scores.reshape(len(scores), math.prod(scores.shape[1:]))
         asked = given.get("target", self.default("target", interface))
         _check(asked, shape, interface)
         asked = np.broadcast_to(asked, (len(scores), *asked.shape[1:]))
@@ -97,7 +98,8 @@ class ElementTarget(TargetKind):
         largest = np.stack(np.unravel_index(flat.argmax(axis=1), shape), axis=-1)
         largest = largest.reshape(len(scores), *[1] * (asked.ndim - 2), len(shape))
         elements = np.where((asked == PREDICTED).all(axis=-1, keepdims=True), largest, asked)
-        places = np.ravel_multi_index(tuple(np.moveaxis(elements, -1, 0)), shape).reshape(len(scores), -1)
+        places = np.ravel_multi_index(tuple(np.moveaxis(elements, -1, 0)), shape)
+        places = places.reshape(len(scores), math.prod(places.shape[1:]))
         return Resolved(elements, np.take_along_axis(flat, places, axis=1).reshape(elements.shape[:-1]))
 
 

@@ -30,8 +30,10 @@ class TargetOptions:
     def __post_init__(self) -> None:
         if self.target_input not in ("optional", "required", "none"):
             raise InputError(f'target_input is "optional", "required" or "none", not {self.target_input!r}')
-        if not isinstance(self.targets, int) or self.targets < 1:
-            raise InputError(f"targets is a number of at least 1, not {self.targets!r}")
+        whole = isinstance(self.targets, (int, np.integer)) and not isinstance(self.targets, bool)
+        if not whole or self.targets < 1:
+            raise InputError(f"targets is a whole number from 1 on, not {self.targets!r:.80}")
+        object.__setattr__(self, "targets", int(self.targets))
         if self.targets > 1 and not self.kind.several:
             raise InputError(
                 f"targets above 1 need another target than {self.kind.name!r}, which is one for each sample"

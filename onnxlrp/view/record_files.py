@@ -108,6 +108,8 @@ def find_record(path: Path) -> FoundRecord:
         if not path.is_file():
             raise InputError(f"'{escaped(path)}', the file of this record, is not beside it: copy both together")
     place = f"'{escaped(path)}'"
+    if path.is_dir():
+        raise InputError(f"{place} is a folder: name one of its files, each of which has a record of its own")
     if not path.is_file():
         raise InputError(f"there is no file {place}")
     if path.suffix.lower() not in SUFFIXES:

@@ -40,6 +40,19 @@ def test_a_table_of_figures(place):
     assert "rank r" not in result.stdout
 
 
+@pytest.mark.parametrize("command", ["evaluate", "tune", "report"])
+def test_rows_with_an_identifier(place, command):
+    """What the message about a column that no input takes advises is there on every command that reads a table."""
+    rows = (place / "rows.csv").read_text().splitlines()
+    (place / "named.csv").write_text("\n".join(f"{one},{i or 'who'}" for i, one in enumerate(rows)))
+    words = {"evaluate": ("--measure", "complexity"), "tune": ("--budget", 2), "report": ("--no-curves",)}[command]
+    if command == "report":
+        pytest.importorskip("matplotlib")
+    told = [command, "table.onnx", "--input", "named.csv", *map(str, words)]
+    result = CliRunner().invoke(app, [*told, "--id", "who"])
+    assert result.exit_code == 0, result.output
+
+
 def test_json(place):
     words = ("--composite", "epsilon", "--composite", "epsilon_plus", "--units", "patches", "--unit-size", 4)
     result = run("net.onnx", "--input", "x=x.npy", "--mask", "masks.npy", "--baseline", 0.5, "--json", *words)
@@ -50,6 +63,14 @@ def test_json(place):
     assert names == {"epsilon", "epsilon_plus", "gradient_x_input", "random", "occlusion"}
     assert {one["name"] for one in content["measures"]} >= {"area", "localisation", "weight_similarity"}
     assert content["written"] is None
+
+
+def test_a_plot_does_not_replace_a_picture_of_a_folder_that_is_read(place):
+    image = pytest.importorskip("PIL.Image")
+    (place / "pictures").mkdir()
+    image.new("L", (12, 12)).save("pictures/a.png")
+    result = run("net.onnx", "--input", "pictures/", "--plot", "pictures/a.png", "--force")
+    assert result.exit_code == 2, result.output
 
 
 def test_a_plot_is_written_and_not_overwritten(place):

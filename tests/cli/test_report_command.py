@@ -42,6 +42,16 @@ def test_a_report_is_written_and_not_overwritten(place):
     assert run(*words, "--force").exit_code == 0
 
 
+def test_a_class_by_its_name(place):
+    words = ("table.onnx", "--input", "x=rows.csv", "--no-curves", "--labels", "labels.txt", "--json")
+    for number, name in enumerate(("left", "right", "middle")):
+        for target, page in ((number, "a.html"), (name, "b.html")):
+            assert run(*words, "--target", target, "-o", page, "--force").exit_code == 0
+        assert (place / "a.html").read_bytes() == (place / "b.html").read_bytes()
+    refused = run(*words, "--target", "midle", "-o", "c.html")
+    assert refused.exit_code == 3 and "did you mean 'middle'?" in refused.stderr and not (place / "c.html").exists()
+
+
 def test_json(place):
     result = run("table.onnx", "--input", "x=rows.csv", "--no-curves", "--samples", 12, "--target", 1, "--json")
     assert result.exit_code == 0, result.output

@@ -45,3 +45,9 @@ def test_convert_says_how_to_run_the_file(files):
     assert len(result.stdout.splitlines()) <= 14
     assert "--target-input required" in result.stderr and "'target'" not in result.stdout
     assert "--target-input" not in files["required"][1].stderr
+    assert "the optional input target:" in result.stderr
+
+
+def test_convert_names_several_optional_inputs(tmp_path):
+    result = call("convert", DIGITS, "-o", tmp_path / "d.onnx", "--on-demand", "--no-check")
+    assert "the optional inputs target, explain:" in result.stderr

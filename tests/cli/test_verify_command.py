@@ -44,6 +44,18 @@ def test_what_has_no_record_cannot_be_verified(folder):
     assert "has no record" in call("verify", "rows.npy", status=3).stderr
     assert "there is no file" in call("verify", "none.json", status=3).stderr
     assert "it is none of" in call("verify", "tiny.onnx", status=3).stderr
+    assert "'.' is a folder: name one of its files" in call("verify", ".", status=3).stderr
+    call("explain", "tiny.lrp.onnx", "--input", "x=rows.npy", "-o", "r.json")
+    assert "'.' is a folder, not a model" in call("verify", "r.json", "--model", ".", status=3).stderr
+
+
+def test_a_file_in_the_home_folder(folder, monkeypatch):
+    """A shell leaves ~ as it is after `NAME=`."""
+    for variable in ("HOME", "USERPROFILE"):
+        monkeypatch.setenv(variable, str(folder))
+    call("explain", "tiny.lrp.onnx", "--input", "x=~/rows.npy", "-o", "r.json")
+    unknown = call("explain", "tiny.lrp.onnx", "--input", "x=~no.such.user/rows.npy", status=3)
+    assert "no file '~no.such.user/rows.npy'" in unknown.stderr
 
 
 def test_a_table_and_its_record_are_not_overwritten(tmp_path, monkeypatch):

@@ -18,10 +18,10 @@ import onnxlrp
 from onnxlrp import composites
 from onnxlrp.rules import Flat
 from tests.oracle.reference import Runner
+from tests.oracle.tape import EPSILON, stabilised
 from tests.source.sketch import Sketch
 
 Array = np.ndarray
-EPSILON = 1e-6
 NEAR = 1e-2
 """Below this size of z the quotient loses its digits in float32, and f′(z/2) is taken."""
 ALL = np.array([-3.1, -1.7, -0.8, -0.2, 0.15, 0.6, 1.3, 2.9])
@@ -136,10 +136,6 @@ def factor(activation: Activation, z: Array) -> Array:
     with np.errstate(all="ignore"):
         quotient = (f(z) - f(np.zeros_like(z))) / z
     return np.where(near, derivative(f, np.where(near, z / 2, 0.4)), quotient)
-
-
-def stabilised(d: Array) -> Array:
-    return d + np.where(d >= 0, EPSILON, -EPSILON)
 
 
 def rows(activation: Activation, width: int = 4) -> Array:

@@ -35,6 +35,21 @@ net (float[N, 7, 4] x) => (float[N, 3] y) <float[1, 9, 4] w, float[1, 9, 3] r, i
     all, last = GRU <hidden_size = 3> (t, w, r)
     y = Squeeze (last, axes)
 }"""
+ROUNDED = """<ir_version: 10, opset_import: ["": 17]>
+net (float[N, 4] x) => (float[N, 3] y) <int8[4, 3] w = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12}, float step = {0.1}> {
+    q, scale, zero = DynamicQuantizeLinear (x)
+    z = MatMulInteger (q, w, zero)
+    f = Cast <to = 1> (z)
+    s = Mul (scale, step)
+    y = Mul (f, s)
+}"""
+QUANTISED = """<ir_version: 10, opset_import: ["": 17]>
+net (float[N, 4] x) => (float[N, 3] y)
+<int8[4, 3] w = {1, 2, 3, 4, 5, 6, 7, 8, 9, -10, 11, 12}, float step = {0.1}, uint8 zero = {128}, int8 none = {0}> {
+    q = QuantizeLinear (x, step, zero)
+    z = QLinearMatMul (q, step, zero, w, step, none, step, zero)
+    y = DequantizeLinear (z, step, zero)
+}"""
 STEPS_FIRST = """<ir_version: 10, opset_import: ["": 17]>
 net (float[7, N, 4] x) => (float[N, 3] y) <float[1, 9, 4] w, float[1, 9, 3] r, int64[1] axes = {0}> {
     all, last = GRU <hidden_size = 3> (x, w, r)
@@ -156,6 +171,21 @@ def test_inner_values_that_do_not_count_samples_are_refused() -> None:
     model.graph.output.append(helper.make_tensor_value_info("n", 1, None))
     with pytest.raises(InputError, match="does not count the same samples"):
         onnxlrp.convert(model, memory="low", values_at=["q"])
+
+
+def test_samples_that_are_rounded_together_are_refused() -> None:
+    model = parsed(ROUNDED)
+    with pytest.raises(InputError, match=r"DynamicQuantizeLinear '\w+' rounds all samples of a batch together"):
+        onnxlrp.convert(model, memory="low")
+
+
+@pytest.mark.usefixtures("few")
+def test_a_quantised_model_keeps_its_bits() -> None:
+    model, x = parsed(QUANTISED), np.random.default_rng(1).normal(size=(5, 4)).astype(np.float32)
+    explained = onnxlrp.convert(model, memory="low").to_proto()
+    sliced, whole = run(explained, x=x), run(onnxlrp.convert(model).to_proto(), x=x)
+    np.testing.assert_array_equal(sliced["y"], run(model, x=x)["y"])
+    np.testing.assert_allclose(sliced["x_relevance"], whole["x_relevance"], rtol=1e-4, atol=1e-6)
 
 
 def test_the_portable_profile_has_no_slices() -> None:

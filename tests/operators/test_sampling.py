@@ -14,6 +14,7 @@ from onnxlrp.errors import NothingToExplainError, UnsupportedOperatorError
 from onnxlrp.interface import Interface
 from tests.operators.case import Array, Case, check, onnxruntime, reference
 from tests.operators.draws import DRAWS
+from tests.oracle.tape import stabilised
 
 RNG = np.random.default_rng(11)
 
@@ -42,10 +43,6 @@ def affine(case: Case) -> tuple[Array, Array]:
     b = run({**feeds, "x0": np.zeros_like(x)})["y"].reshape(-1)
     rows = [run({**feeds, "x0": unit.reshape(x.shape)})["y"].reshape(-1) - b for unit in np.eye(x.size)]
     return np.array(rows).T, b
-
-
-def stabilised(d: Array) -> Array:
-    return d + np.where(d >= 0, 1e-6, -1e-6)
 
 
 GRID = RNG.uniform(-1.4, 1.4, size=(2, 3, 4, 2))

@@ -12,13 +12,9 @@ import onnxlrp
 from onnxlrp.errors import NothingToExplainError, UnsupportedOperatorError
 from onnxlrp.interface import Interface
 from tests.operators.case import Array, Case, onnxruntime, reference
+from tests.oracle.tape import stabilised
 
 RNG = np.random.default_rng(11)
-EPSILON = 1e-6
-
-
-def stabilised(d: Array) -> Array:
-    return d + np.where(d >= 0, EPSILON, -EPSILON)
 
 
 @dataclasses.dataclass

@@ -12,6 +12,8 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from onnx.reference.op_run import OpRun
 
+from tests.oracle.tape import stabilised
+
 Array = np.ndarray
 Function = Callable[[Array], Array]
 
@@ -215,11 +217,6 @@ OPERATORS = [LSTM, GRU, RNN]
 
 
 # --------------------------------------------------------------------------------------------------------- relevance
-
-
-def stabilised(d: Array) -> Array:
-    """d + sgn(d)·ε with ε = 1e-6 and sgn(0) = 1."""
-    return d + np.where(d >= 0, 1e-6, -1e-6)
 
 
 def through_sum(parts: Sequence[tuple[Array, Array]], constants: Array, r: Array) -> tuple[list[Array], Array]:

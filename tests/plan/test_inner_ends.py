@@ -143,6 +143,7 @@ def test_map_to_a_folder(tmp_path):
         ({"relevance_at": ["late"], "composite": "integrated_gradients"}, "is computed for inputs"),
         ({"relevance_at": ["late"], "composite": "deep_lift"}, "is computed for inputs"),
         ({"relevance_at": ["late"], "reduce": "top=3"}, "no input is explained"),
+        ({"relevance_at": ["late"], "reduce": {"x": "top=3"}}, "no input is explained"),
         ({"relevance_at": ["late"], "interactions": True}, "interactions"),
     ],
 )

@@ -12,6 +12,7 @@ from PIL import Image
 from onnxlrp.errors import InputError
 from onnxlrp.runtime.files import PREPROCESS, Preprocess, join, load, picture_layout
 from onnxlrp.runtime.inputs import TensorSpec
+from onnxlrp.runtime.samples import Files
 
 
 def port(dtype, *shape, name="x"):
@@ -56,11 +57,11 @@ def test_a_picture_channels_first_and_last(picture):
     np.testing.assert_array_equal(last.transpose(0, 3, 1, 2), first)
 
 
-def test_a_picture_is_resized_whole_and_kept_for_viewing(picture):
+def test_a_picture_is_resized_whole_and_its_size_is_kept(picture):
     loaded = load(picture, port(np.float32, "N", 3, 10, 10))
     assert loaded.array.shape == (1, 3, 10, 10)
     assert loaded.array[0, 0, 5, 0] == 255 and loaded.array[0, 2, 5, 9] == 255
-    assert loaded.pictures[0].size == (10, 10) and loaded.pictures[0].mode == "RGB"
+    assert loaded.sizes == ((6, 4),)
     free = load(picture, port(np.float32, "N", 3, "H", "W"))
     assert free.array.shape == (1, 3, 4, 6)
 
@@ -100,6 +101,32 @@ def test_imagenet_preprocessing_is_torchvisions(picture):
     np.testing.assert_allclose(
         array[0, :, 0, 0], (np.array([1, 0, 0]) - [0.485, 0.456, 0.406]) / [0.229, 0.224, 0.225], 1e-6
     )
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+@pytest.mark.parametrize("name", ["raw", "unit", "imagenet", "0.1,0.2,0.3/0.4,0.5,0.6"])
+def test_every_value_of_a_pixel_is_scaled_in_float64(tmp_path, name, dtype):
+    """Equal to the last bit to the arithmetic on whole pictures, in every order of the axes."""
+    pixels = np.arange(16 * 16 * 3).reshape(16, 16, 3).astype(np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "all.png")
+    how = Preprocess.parse(name)
+    expected = how(pixels).astype(dtype)
+    first = load(tmp_path / "all.png", port(dtype, "N", 3, 16, 16), how).array
+    np.testing.assert_array_equal(first[0], expected.transpose(2, 0, 1))
+    last = load(tmp_path / "all.png", port(dtype, 16, 16, 3), how).array
+    np.testing.assert_array_equal(last, expected)
+    assert first.dtype == last.dtype == dtype
+    assert first.flags.c_contiguous and last.flags.c_contiguous
+
+
+def test_only_pixels_that_are_there_can_be_too_large(picture):
+    """Under this scale bright pixels leave the range of float16, and dark ones do not."""
+    x, how = port(np.float16, "N", 3, 4, 6), Preprocess.parse("0/0.00001")
+    with pytest.raises(InputError, match="float16, which cannot hold"):
+        load(picture, x, how)
+    dark = picture.with_name("dark.png")
+    Image.new("RGB", (6, 4), (9, 0, 0)).save(dark)
+    assert load(dark, x, how).array.max() == pytest.approx(9 / 255 / 0.00001, rel=1e-3)
 
 
 @pytest.mark.parametrize("name", ["image", "1,2/3/4", "0.5/0", "1,2/1,2,3", "a/b"])
@@ -268,8 +295,15 @@ def test_numbers_too_large(tmp_path):
 def test_several_files_are_a_batch(picture, tmp_path):
     x = port(np.float32, "N", 3, 4, 6)
     both = join([load(picture, x), load(picture, x)], x)
-    assert both.array.shape == (2, 3, 4, 6) and len(both.pictures) == 2
+    assert both.array.shape == (2, 3, 4, 6) and len(both.sizes) == 2
     free = port(np.float32, "N", 3, "H", "W")
     Image.new("RGB", (5, 5)).save(tmp_path / "other.png")
     with pytest.raises(InputError, match="no batch"):
         join([load(picture, free), load(tmp_path / "other.png", free)], free)
+
+
+def test_names_of_many_pictures_are_listed_once(picture):
+    """Every batch asks for its own, so that listing all of them each time would take a square of their number."""
+    pictures = Files([picture] * 3, port(np.float32, "N", 3, 4, 6), PREPROCESS["auto"])
+    assert pictures.names == [str(picture)] * 3
+    assert pictures.names is pictures.names

@@ -57,6 +57,28 @@ def test_a_row_in_every_form(value):
     check_rows(read(value))
 
 
+def test_an_archive_with_an_array_for_each_input(tmp_path):
+    path, two = tmp_path / "both.npz", specs(left=("N", 2), right=("N", 3))
+    np.savez(path, left=np.ones((4, 2), np.float32), right=np.zeros((4, 3), np.float32), labels=np.arange(4))
+    for value in (path, str(path)):
+        given = load_values(read(value, two), two, PREPROCESS["auto"])
+        assert {name: array.shape for name, array in given.inputs.items()} == {"left": (4, 2), "right": (4, 3)}
+        assert given.files["left"] == given.files["right"]
+    text = specs(input_ids=(np.dtype(np.int64), ("N", "T")), attention_mask=(np.dtype(np.int64), ("N", "T")))
+    np.savez(path, input_ids=np.ones((1, 3), np.int64), attention_mask=np.array([[1, 1, 0]]))
+    given = load_values(read(path, text), text, PREPROCESS["auto"])
+    assert given.inputs["attention_mask"].tolist() == [[1, 1, 0]]
+
+
+def test_a_file_that_fits_no_input_is_named(tmp_path):
+    two = specs(left=("N", 2, 2), right=("N", 3, 2))
+    np.savez(tmp_path / "other.npz", x=np.ones(3))
+    with pytest.raises(InputError, match=r"other\.npz' does not say which input"):
+        read(tmp_path / "other.npz", two)
+    with pytest.raises(InputError, match=r"there is no file '.*none\.npz'"):
+        read(tmp_path / "none.npz", two)
+
+
 def test_several_rows_as_a_list():
     check_rows(read([ROW, dict(reversed(ROW.items()))]), 2)
     with pytest.raises(InputError, match="differ in their names"):

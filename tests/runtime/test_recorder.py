@@ -12,6 +12,7 @@ import pytest
 
 import onnxlrp
 from onnxlrp.errors import InputError
+from onnxlrp.runtime.archive import hash_of_arrays
 from onnxlrp.runtime.record import parse_record
 from onnxlrp.runtime.recorder import Recorder, dated, recorder_of, versions
 from tests.runtime.recorded import ROWS, explained_in, folder_of
@@ -113,3 +114,12 @@ def test_what_is_no_json_or_lacks_an_entry(tmp_path):
     for text, words in ((json.dumps(content), "it lacks 'composite'"), ("{", "is no JSON"), ("[]", "of the form None")):
         with pytest.raises(InputError, match=words):
             parse_record(text, "'file'")
+
+
+def test_hashes_serve_twice(tmp_path):
+    """The hash of a file's arrays takes those that the record has already, and is the same without them."""
+    recorder = recorder_of(explanation := explained_in(folder_of(tmp_path)))
+    arrays = {"r": explanation.relevance["x"], **explanation.outputs, "more": explanation.relevance["x"] * 2}
+    known = recorder.hashed()
+    assert {id(explanation.relevance["x"]), *map(id, explanation.outputs.values())} == {*known}
+    assert hash_of_arrays(arrays, known) == hash_of_arrays(arrays)

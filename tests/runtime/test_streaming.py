@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import os
 import threading
@@ -13,8 +14,9 @@ from PIL import Image
 
 import onnxlrp
 from onnxlrp.errors import InputError, TargetError
-from onnxlrp.runtime import Explainer, Results
+from onnxlrp.runtime import Explainer, Results, streaming
 from onnxlrp.runtime.archive import write_npz
+from onnxlrp.runtime.inputs import TensorSpec
 
 X = np.random.default_rng(0).normal(size=(10, 3)).astype(np.float32)
 
@@ -351,3 +353,63 @@ def test_the_bar_is_for_terminals(linear, monkeypatch, wanted):
     monkeypatch.setenv("TERM", "xterm")
     list(Explainer(linear).map({"x": X}, 4, progress=wanted))
     assert ("10/10" in screen.getvalue()) == wanted
+
+
+@pytest.mark.parametrize(
+    ("dtype", "shape", "rows"),
+    [
+        (np.float32, ("N", 3), 256),
+        (np.float32, ("N",), 256),
+        (np.int64, ("N", 3), 256),
+        (np.float32, ("N", 20_000), None),
+        (np.float32, ("N", "steps"), None),
+        (np.int64, ("N", "tokens"), None),
+        (np.float32, (2, 3), None),
+        (np.float32, ("N", 3, 8, 8), None),
+    ],
+)
+def test_rows_in_a_batch(linear, dtype, shape, rows):
+    """Many of a table; the usual number of texts, recordings and pictures, whose layers take far more memory."""
+    explainer = Explainer(linear)
+    explainer._file = dataclasses.replace(explainer._file, inputs={"x": TensorSpec("x", np.dtype(dtype), shape)})
+    assert streaming.rows_at_once(explainer, {"x": ["files"]}) == rows
+
+
+def test_rows_in_a_batch_of_a_table_whose_columns_are_counted_by_the_data(linear):
+    explainer = Explainer(linear)
+    spec = TensorSpec("x", np.dtype(np.float32), (None, None))
+    explainer._file = dataclasses.replace(explainer._file, inputs={"x": spec})
+    assert streaming.rows_at_once(explainer, {"x": X}) == 256
+    assert streaming.rows_at_once(explainer, {"x": np.zeros((2, 5000), np.float32)}) is None
+
+
+def test_ids_by_their_name_are_no_table(linear):
+    explainer = Explainer(linear)
+    spec = TensorSpec("input_ids", np.dtype(np.int64), ("N", 128))
+    explainer._file = dataclasses.replace(explainer._file, inputs={"x": spec})
+    assert streaming.rows_at_once(explainer, {"x": ["a text"]}) is None
+
+
+def test_a_table_goes_in_large_batches(linear):
+    rows = np.ones((300, 3), np.float32)
+    assert [len(one.target) for one in Explainer(linear).map(rows)] == [256, 44]
+    assert [len(one.target) for one in Explainer(linear).map(rows, 200)] == [200, 100]
+
+
+def test_what_a_folder_is_told_of_its_data_takes_one_sample(linear, tmp_path):
+    """The first batch is read once, as all others are."""
+    read = []
+
+    class Noted:
+        shape, ndim = (8, 3), 2
+
+        def __len__(self):
+            return 8
+
+        def __getitem__(self, span):
+            read.append((span.start, span.stop))
+            return X[span]
+
+    Explainer(linear).map({"x": Noted()}, 4, to=tmp_path / "out")
+    assert read.count((0, 1)) == 1
+    assert sorted({*read}) == [(0, 1), (0, 4), (4, 8)]

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from onnxlrp.errors import InputError
+from onnxlrp.runtime import table_inputs
 from onnxlrp.runtime.files import load
 from onnxlrp.runtime.inputs import TensorSpec
 
@@ -103,3 +104,26 @@ def test_truths_are_one_and_zero_to_every_type(tmp_path, dtype):
     array = read(tmp_path, "a,b,c\nTrue,False,1\n0,true,FALSE", dtype).array
     assert array.dtype == dtype
     assert array.tolist() == [[1, 0, 1], [0, 1, 0]]
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32, np.float16, np.int64, np.int8, np.uint64])
+def test_cells_at_once_are_cells_one_by_one(tmp_path, monkeypatch, dtype):
+    """One cell that must be read alone, 1.0 for whole numbers and infinity for fractions, changes no other."""
+    cells = ["0", " 7 ", "-0" if np.dtype(dtype).kind == "u" else "-8", "true", "FALSE", "١"]
+    cells += ["", "NA", ".1", "1e-3", "1.4999999999999999e2"] if np.dtype(dtype).kind == "f" else []
+    spec = TensorSpec("x", np.dtype(dtype), ("N",))
+    with monkeypatch.context() as patched:
+        patched.setattr(table_inputs, "_each_number", lambda *_: pytest.fail("read alone"))
+        quick = table_inputs.cells_as_numbers(np.array(cells, object), spec, tmp_path)
+    alone = "-inf" if np.dtype(dtype).kind == "f" else "1.0"
+    slow = table_inputs.cells_as_numbers(np.array([*cells, alone], object)[:, None], spec, tmp_path)[:, 0]
+    np.testing.assert_array_equal(slow[:-1], quick)
+    assert slow[-1] == float(alone)
+    assert slow.dtype == quick.dtype == dtype
+
+
+def test_a_column_of_cells_stays_text(tmp_path):
+    """The same column may be asked for again, as an identifier."""
+    cells = np.array([["007"], ["1.5"], ["inf"]], object)
+    table_inputs.cells_as_numbers(cells, TensorSpec("x", np.dtype(np.float32), ("N",)), tmp_path)
+    assert cells.tolist() == [["007"], ["1.5"], ["inf"]]

@@ -65,6 +65,13 @@ def network(opset: int = 21, ir_version: int = 10) -> onnx.ModelProto:
     return model(nodes(), IMAGE, [*SCORES, info("p", ["N", 3])], weights(), opset, ir_version)
 
 
+def unchanging() -> onnx.ModelProto:
+    """y = x · w, where w is the identity."""
+    node = helper.make_node("MatMul", ["x", "w"], ["y"], "dense")
+    ends = [info("x", ["N", 2])], [info("y", ["N", 2])]
+    return model([node], *ends, {"w": np.eye(2, dtype=np.float32)}, 17, 8)
+
+
 def image(batch: int = 2) -> dict[str, np.ndarray]:
     return {"x": np.random.default_rng(9).normal(size=(batch, 2, 6, 6)).astype(np.float32)}
 

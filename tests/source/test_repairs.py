@@ -3,28 +3,17 @@
 from __future__ import annotations
 
 import numpy as np
-import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 import onnxlrp
 from onnxlrp.errors import InvalidModelError
 from tests.operators.case import onnxruntime
-
-
-def network() -> onnx.ModelProto:
-    graph = helper.make_graph(
-        [helper.make_node("MatMul", ["x", "w"], ["y"], "dense")],
-        "net",
-        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["N", 2])],
-        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["N", 2])],
-        [numpy_helper.from_array(np.eye(2, dtype=np.float32), "w")],
-    )
-    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+from tests.source.nets import unchanging
 
 
 def test_the_later_initializer_counts():
-    proto = network()
+    proto = unchanging()
     proto.graph.initializer.append(numpy_helper.from_array(2 * np.eye(2, dtype=np.float32), "w"))
     explained = onnxlrp.convert(proto)
     assert any("two initializers are called 'w'" in note for note in explained.notes)
@@ -34,13 +23,13 @@ def test_the_later_initializer_counts():
 
 
 def test_the_later_operator_set_counts():
-    proto = network()
+    proto = unchanging()
     proto.opset_import.append(helper.make_opsetid("", 13))
     assert any("the later version, 13, counts" in note for note in onnxlrp.convert(proto).notes)
 
 
 def test_nodes_of_one_name():
-    proto = network()
+    proto = unchanging()
     proto.graph.node.append(helper.make_node("Relu", ["y"], ["z"], "dense"))
     proto.graph.output[0].name = "z"
     assert any("2 nodes are called 'dense'" in note for note in onnxlrp.convert(proto).notes)
@@ -48,7 +37,7 @@ def test_nodes_of_one_name():
 
 def test_an_input_that_is_an_output():
     """The input's declaration is the one that holds."""
-    proto = network()
+    proto = unchanging()
     proto.graph.output.append(helper.make_tensor_value_info("x", TensorProto.FLOAT, [7, 9]))
     explained = onnxlrp.convert(proto, output="y")
     assert [d.dim_value for d in explained.to_proto().graph.input[0].type.tensor_type.shape.dim] == [0, 2]
@@ -56,13 +45,13 @@ def test_an_input_that_is_an_output():
 
 
 def test_an_initializer_that_is_an_input_without_a_type():
-    proto = network()
+    proto = unchanging()
     proto.graph.input.add(name="w")
     assert list(onnxlrp.convert(proto).interface.relevance) == ["x"]
 
 
 def test_an_initializer_that_is_an_input_twice():
-    proto = network()
+    proto = unchanging()
     proto.graph.input.extend([helper.make_tensor_value_info("w", TensorProto.FLOAT, [2, 2])] * 2)
     explained = onnxlrp.convert(proto)
     assert [value.name for value in explained.to_proto().graph.input][:1] == ["x"]
@@ -92,6 +81,6 @@ def test_a_recurrent_cell_without_its_size():
 
 
 def test_a_file_older_than_operator_sets():
-    proto = network()
+    proto = unchanging()
     proto.ir_version = 1
     assert onnxlrp.convert(proto).interface.output == "y"

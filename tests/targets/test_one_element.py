@@ -245,3 +245,12 @@ def test_higher_ranks_name_what_there_is():
     with pytest.raises(TargetError, match=r'"element".*"weights"'):
         onnxlrp.convert(segmentation(), target="token")
     assert onnxlrp.convert(sequence(), target="element").interface.output_shape == ("N", "T", 6)
+
+
+@pytest.mark.parametrize("targets", [1, 2])
+@pytest.mark.parametrize("composite", ["epsilon", "gradient"])
+def test_no_samples(composite, targets):
+    explainer = Explainer(onnxlrp.convert(segmentation(), composite, target="element", targets=targets))
+    explanation = explainer(np.zeros((0, 2, 4, 5), np.float32))
+    assert explanation.relevance["image"].shape == (0, *[2][: targets - 1], 2, 4, 5)
+    assert explanation.target.shape == (0, *[2][: targets - 1], 3)

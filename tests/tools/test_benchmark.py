@@ -14,7 +14,19 @@ from onnxlrp.runtime.providers import cuda_present
 
 pytest.importorskip("onnxruntime")
 from tools.benchmark import __main__ as benchmark
-from tools.benchmark import against, conversions, models, on_demand, plot, row, sessions, table, timing
+from tools.benchmark import (
+    against,
+    bare_loops,
+    conversions,
+    maps,
+    models,
+    on_demand,
+    plot,
+    row,
+    sessions,
+    table,
+    timing,
+)
 
 MODEL = Path(__file__).parents[2] / "models" / "digits_cnn" / "digits_cnn.torchscript.onnx"
 QUICK = ("--rounds", "2", "--threads", "1", "--pause", "0")
@@ -212,3 +224,25 @@ def test_the_end_of_a_stage_is_its_last_activation():
     ]
     model = onnx.helper.make_model(onnx.helper.make_graph(nodes, "stages", [], []))
     assert [end_of(model.SerializeToString(), stage) for stage in ("layer1", "layer2")] == ["b", "c"]
+
+
+def test_explanations_of_pictures_next_to_bare_loops(tmp_path):
+    """Both see the same pixels, and every program runs."""
+    programs = maps.on_pictures(tmp_path, str(MODEL), 3)
+    loop = bare_loops.BareLoop(tmp_path / "whole.lrp.onnx", 16)
+    (explanation,) = onnxlrp.Explainer(tmp_path / "whole.lrp.onnx").map(tmp_path / "pictures", preprocess="unit")
+    for path, seen in zip(explanation.originals["image"], explanation.inputs["image"], strict=True):
+        np.testing.assert_array_equal(loop.pixels(Path(path)), seen)
+    found = maps.in_rounds(programs, 1)
+    assert all(min(*one.processor, *one.wall) > 0 for one in found.values())
+    assert {program.against for program in programs.values()} - {None} <= {*programs}
+    text = maps.page([maps.table("3 pictures", programs, found, 3)], str(MODEL), 1)
+    assert all(f"| {name} |" in text for name in programs)
+
+
+@pytest.mark.filterwarnings("ignore::onnxlrp.errors.ExplanationWarning")
+def test_explanations_of_tables_next_to_bare_loops(tmp_path):
+    pytest.importorskip("pandas")
+    pytest.importorskip("pyarrow")
+    programs = maps.on_tables(tmp_path, 40)
+    assert len(maps.in_rounds(programs, 1)) == 12

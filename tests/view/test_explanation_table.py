@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from onnxlrp.errors import InputError, OnnxLrpError
+from onnxlrp.runtime.legend import Legend
 from onnxlrp.view.explanation_table import table_of
 from onnxlrp.view.figures.scene import scene_of
 from tests.view.explanations import INTERFACE, churn, image, review
@@ -22,6 +23,17 @@ def test_features_side_by_side_with_value_and_relevance():
     assert list(table) == [*ABOUT, *features]
     assert table["label"].tolist() == ["leaves", "stays"] and table["contract"].tolist() == ["month", "year"]
     np.testing.assert_allclose(table["base_value"] + table["total_relevance"], table["raw_score"], atol=1e-6)
+
+
+def test_names_of_classes_that_a_user_gives_count():
+    named = churn(legend=Legend(class_names=("loyal", "gone")))
+    assert table_of(named)["label"].tolist() == ["gone", "loyal"]
+
+
+def test_labels_that_are_numbers_stay_numbers():
+    done = churn(legend=Legend(class_names=("7", "9")))
+    done = dataclasses.replace(done, interface=dataclasses.replace(done.interface, labels=(7, 9)))
+    assert table_of(done)["label"].tolist() == [9, 7]
 
 
 def test_a_feature_keeps_its_name_and_what_is_beside_it_gets_another():
