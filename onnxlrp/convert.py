@@ -249,6 +249,7 @@ def convert(
         profile=made_for,
         on_unsupported=on_unsupported,
         ends=[*relevance_at, *coefficients_at],
+        kept=[*values_at, *concepts],
     )
     graph, question, facts, plan = work.graph, work.question, work.facts, work.plan
     plan.refuse_unsupported()

@@ -294,8 +294,11 @@ class Builder(OpBuilder):
         return self._sum_to(r, like, self.Shape(like))
 
     def _sum_to(self, r: ir.Value, like: ir.Value, sizes: ir.Value) -> ir.Value:
-        """Sum over the axes that have size 1 according to `sizes`, which are known only when the model runs."""
-        axes = self.Reshape(self.NonZero(self.Equal(sizes, self.ints([1]))), self.ints([-1]))
+        """Sum over the axes that are longer than `sizes` say, which are known only when the model runs.
+
+        Where none is, onnxruntime copies `r`; a sum over an axis of one element takes it thirty times as long.
+        """
+        axes = self.Reshape(self.NonZero(self.Sub(sizes, self.Shape(r))), self.ints([-1]))
         return self.Reshape(self.ReduceSum(r, axes, keepdims=1, noop_with_empty_axes=1), self.Shape(like))
 
     def _sum_by_ratio(self, r: ir.Value, like: ir.Value) -> ir.Value:

@@ -68,11 +68,12 @@ def plan_model(
     profile: Profile = ONNXRUNTIME,
     on_unsupported: str = "error",
     ends: Sequence[str] = (),
+    kept: Sequence[str] = (),
 ) -> PlannedModel:
     """Read, canonicalise, decide what is explained, analyse, and plan.
 
-    `ends` are the names of inner values at which relevance ends where no input is explained; the other parameters are
-    those of `convert`.
+    `ends` are the names of inner values at which relevance ends where no input is explained, and `kept` those of others
+    that are asked for; the other parameters are those of `convert`.
     """
     chosen, overrides = _rulebook(composite, rules)
     source = read(model)
@@ -80,7 +81,8 @@ def plan_model(
     if profile.rewritten:
         replace_maps(source)
     hand_out_scores(source, output)
-    absorbed = canonicalise(source.model)
+    maps_inner = chosen.map_weights is not None or chosen.rolling is not None
+    absorbed = canonicalise(source.model, kept=None if maps_inner else {*ends, *kept})
     graph = source.model.graph
     op = ReverseBuilder(graph, unused_scope(graph, "lrp"), chosen.norm.epsilon, profile=profile)
     whole = explain_probability or chosen.explains_output

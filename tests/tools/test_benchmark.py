@@ -62,8 +62,17 @@ def test_table_and_plot_from_the_command_line(tmp_path, capsys, monkeypatch):
 
 def test_what_a_machine_cannot_do(tmp_path):
     assert benchmark.main(command(tmp_path, "--precision", "tf32")) == 2
+    assert benchmark.main(command(tmp_path, "--clock", "processor", "--threads", "2")) == 2
     if not cuda_present():
         assert benchmark.main(command(tmp_path, "--provider", "cuda")) == 2
+
+
+@pytest.mark.slow
+def test_processor_time(tmp_path, quick):
+    """The table is one of its own, beside that of wall time."""
+    assert benchmark.main(command(tmp_path, "--clock", "processor")) == 0
+    assert "1 thread, processor time" in (tmp_path / "cpu-float32-processor.md").read_text()
+    assert not (tmp_path / "cpu-float32.md").exists()
 
 
 def test_a_row_that_fails(tmp_path, monkeypatch):

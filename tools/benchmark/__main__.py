@@ -17,6 +17,7 @@ from tools.benchmark import against, models, plot, table
 from tools.benchmark.environment import ROOT
 from tools.benchmark.peers import PEERS
 from tools.benchmark.row import Options, place
+from tools.benchmark.timing import CLOCKS
 
 BATCHES = {"cpu": [1, 8], "cuda": [1, 32]}
 
@@ -56,6 +57,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--peers", nargs="*", default=list(PEERS), choices=list(PEERS))
     made.add_argument("--rounds", type=int, default=Options.rounds, help="in each of them every program has its turn")
     made.add_argument("--threads", type=int, default=Options.threads, help="of onnxruntime and of torch")
+    made.add_argument("--clock", choices=list(CLOCKS), default=Options.clock, help="processor: needs --threads 1")
     made.add_argument("--pause", type=float, default=Options.pause, help="seconds between programs")
     made.add_argument("--provider", choices=list(BATCHES), default="cpu")
     made.add_argument("--precision", choices=["float32", "tf32", "float16"], default="float32")
@@ -108,6 +110,8 @@ def _cannot(options: Options, revision: str | None) -> str | None:
         return "no CUDA here: onnxruntime-gpu and a driver that sees a device are needed"
     if revision is not None and options.provider != "cpu":
         return "--against measures processor time: --provider cpu"
+    if options.clock == "processor" and (options.threads != 1 or options.provider != "cpu"):
+        return "--clock processor measures one thread of the CPU: --threads 1 --provider cpu"
     if options.provider == "cpu" and options.precision == "tf32":
         return "TF32 is an arithmetic of NVIDIA's GPUs: --provider cuda"
     return None

@@ -23,7 +23,7 @@ import onnx
 import onnxlrp
 from tools.benchmark import environment, memory, models, peers, sessions
 from tools.benchmark.models import Model
-from tools.benchmark.timing import PAUSE, Program, interleaved
+from tools.benchmark.timing import CLOCKS, PAUSE, Program, in_turns, interleaved
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,6 +40,8 @@ class Options:
     """True if inputs and outputs are bound to the device, as always on a GPU."""
     rounds: int = 7
     threads: int = 2
+    clock: str = "wall"
+    """"wall", or "processor": the time of one thread, which other work on the machine changes little."""
     pause: float = PAUSE
     peers: tuple[str, ...] = tuple(peers.PEERS)
 
@@ -47,7 +49,8 @@ class Options:
     def setting(self) -> str:
         """Name of the settings that share one table: the end of its rows' names."""
         fixed = "-static" if self.static and self.provider == "cpu" else ""
-        return f"{self.provider}-{self.precision}{fixed}"
+        clock = "" if self.clock == "wall" else f"-{self.clock}"
+        return f"{self.provider}-{self.precision}{fixed}{clock}"
 
     @property
     def half(self) -> bool:
@@ -118,8 +121,15 @@ def measure(model: Model, name: str, batch: int, composite: str, options: Option
         )
         theirs, row["missing"], row["differences"] = _peers(task, outputs[subject.relevance], options)
         runs = {key: program[0] for key, program in programs.items()} | theirs
-        row["seconds"] = interleaved(runs, options.rounds, options.pause)
+        row["seconds"] = _timed(runs, options)
     return row
+
+
+def _timed(runs: Mapping[str, Program], options: Options) -> dict[str, list[float]]:
+    """Measure the seconds of each program in every round, by the clock that the options name."""
+    if options.clock == "wall":
+        return interleaved(runs, options.rounds, options.pause)
+    return in_turns(runs, options.rounds, CLOCKS[options.clock])
 
 
 def _prepare(model: Model, name: str, batch: int, composite: str, options: Options, folder: Path) -> _Subject:

@@ -65,7 +65,8 @@ def where(row: Row) -> str:
     place = f"{facts.pop('processor')}, {_count(int(facts.pop('cores')), 'core')}"
     gpu = f"{facts.pop('gpu')}, " if "gpu" in facts else ""
     shapes = "fixed" if options["static"] else "any"
-    settings = f"{_count(options['threads'], 'thread')}, {options['precision']}, models of {shapes} batch"
+    clock = ", processor time" if options.get("clock") == "processor" else ""
+    settings = f"{_count(options['threads'], 'thread')}{clock}, {options['precision']}, models of {shapes} batch"
     return f"{gpu}{place}, {settings}; " + ", ".join(f"{name} {version}" for name, version in facts.items())
 
 

@@ -11,6 +11,7 @@ Clock = Callable[[], float]
 
 PAUSE = 0.3
 """Seconds between programs: onnxruntime's and torch's threads spin on for a while and would slow the next one."""
+CLOCKS: Mapping[str, Clock] = {"wall": time.perf_counter, "processor": time.process_time}
 LEAST, MOST = 0.5, 20
 """Seconds after which a turn ends (with at least three runs), and most runs of a turn."""
 

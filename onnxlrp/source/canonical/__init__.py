@@ -4,8 +4,9 @@ algebra in the docstring."""
 from __future__ import annotations
 
 import contextlib
+import functools
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 
 import onnx_ir as ir
 import onnx_ir.passes.common as passes
@@ -16,6 +17,7 @@ from onnxlrp.source.canonical import (
     affine,
     casts,
     concats,
+    early_rows,
     in_floats,
     one_hot_lookups,
     one_tree,
@@ -23,6 +25,7 @@ from onnxlrp.source.canonical import (
     products,
     remove_identities,
     softmaxes,
+    split_gathers,
     split_to_sequence,
     uint8_qdq,
     unpack_sequences,
@@ -30,6 +33,7 @@ from onnxlrp.source.canonical import (
     unroll_sequence_maps,
 )
 from onnxlrp.source.canonical.common import Rewriter
+from onnxlrp.source.canonical.folded_sizes import fold_sizes
 from onnxlrp.source.canonical.hoist_initializers import move_weights_out
 from onnxlrp.source.inference import infer
 from onnxlrp.source.loggers import quiet
@@ -43,6 +47,7 @@ REWRITES = (
     in_floats.rewrite,
     remove_identities.rewrite,
     concats.rewrite,
+    split_gathers.rewrite,
     softmaxes.rewrite,
     products.rewrite,
     pads.rewrite,
@@ -60,8 +65,10 @@ _COMPUTED_SIZE = 1 << 20
 """Largest number of elements that a result may have to be computed at all; larger ones would never be kept."""
 
 
-def canonicalise(model: ir.Model) -> dict[str, str]:
+def canonicalise(model: ir.Model, *, kept: Collection[str] | None = None) -> dict[str, str]:
     """Rewrite the model in place. Returns the inner values that no longer exist, each with the place that absorbed it.
+
+    `kept` names the inner values that keep all their rows (`early_rows`); None if all do.
 
     Requires the laws of `source.spec.READ`, ensures those of `source.spec.CANONICAL`.
     """
@@ -73,7 +80,14 @@ def canonicalise(model: ir.Model) -> dict[str, str]:
         fold(model)
         infer(model)
         fold(model)
-    absorbed |= _rewrite(model, REWRITES)[0]
+    if fold_sizes(model):
+        # Sizes that follow from those of a Reshape to known sizes are found in the second round.
+        fold(model)
+        infer(model)
+        if fold_sizes(model):
+            fold(model)
+    last = () if kept is None else (functools.partial(early_rows.rewrite, kept=kept),)
+    absorbed |= _rewrite(model, (*REWRITES, *last))[0]
     remove_unused(model)
     passes.NameFixPass()(model)
     infer(model)
