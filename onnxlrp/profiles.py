@@ -13,8 +13,6 @@ class Profile:
     """The constructs that an explained model avoids, because some runtimes lack them."""
 
     name: str
-    without_indices: bool = False
-    """True if max pools are not asked for the indices of their winners."""
     static_axes: bool = False
     """True if sums run over axes that are known before the model runs."""
     partial_shapes: bool = False
@@ -36,9 +34,7 @@ class Profile:
 
 
 ONNXRUNTIME = Profile("onnxruntime")
-PORTABLE = Profile(
-    "portable", without_indices=True, static_axes=True, partial_shapes=True, rewritten=True, target_required=True
-)
+PORTABLE = Profile("portable", static_axes=True, partial_shapes=True, rewritten=True, target_required=True)
 _PROFILES = {profile.name: profile for profile in (ONNXRUNTIME, PORTABLE)}
 
 

@@ -325,23 +325,18 @@ class Builder(OpBuilder):
         total.shape = ranked(like)
         return total
 
-    def scatter_back(self, r: ir.Value, sources: ir.Value, like: ir.Value, shape: ir.Value | None = None) -> ir.Value:
+    def scatter_back(self, r: ir.Value, sources: ir.Value, like: ir.Value) -> ir.Value:
         """Add each element of `r` to the element of a zero tensor, shaped like `like`, that `sources` names: the
-        transpose of any selection. `sources` holds flat indices in the shape of `r`; `shape` is another shape than that
-        of `like`."""
+        transpose of any selection. `sources` holds flat indices in the shape of `r`."""
         if r.dtype == ir.DataType.FLOAT16:
             # onnxruntime's CPU cannot add up float16.
-            wide = self.scatter_back(self.cast(r, ir.DataType.FLOAT), sources, like, shape)
-            return self.cast(wide, ir.DataType.FLOAT16)
+            return self.cast(self.scatter_back(self.cast(r, ir.DataType.FLOAT), sources, like), ir.DataType.FLOAT16)
         flat = self.ints([-1])
-        if shape is None:
-            zeros = self.full(self.Reshape(self.size(like), flat), 0, r.dtype)
-        else:
-            zeros = self.Reshape(self.full(shape, 0, r.dtype), flat)
+        zeros = self.full(self.Reshape(self.size(like), flat), 0, r.dtype)
         filled = self.ScatterElements(
             zeros, self.Reshape(sources, flat), self.Reshape(r, flat), axis=0, reduction="add"
         )
-        return self.Reshape(filled, self.shape(like) if shape is None else shape)
+        return self.Reshape(filled, self.shape(like))
 
     def index_grid(self, like: ir.Value) -> ir.Value:
         """Number the elements 0, 1, 2, … in the shape of `like`, int64."""

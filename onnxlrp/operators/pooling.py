@@ -115,16 +115,7 @@ def max_pool(op: Builder, call: Call, operand: int, r: ir.Value) -> ir.Value:
     # Integers are not compared: CUDA has no kernel for eight bits.
     if x.dtype == r.dtype and math.prod(kernel) <= _FEW and _tiles(op, call, r):
         return _to_first_largest(op, call, r, [])
-    if op.profile.without_indices:
-        return to_winners(op, call, r)
-    # A second node gives the indices: asking the pool itself for them would cost it its faster kernel.
-    _, winners = op.run(call.variant(without=("storage_order",)), outputs=2)
-    if op.dims(x)[0] != 1 or op.dims(r)[0] == 1:
-        return op.scatter_back(r, winners, x)
-    # One sample stands for all: its winners are those of each, further on by the elements of the samples before.
-    samples = op.count_up(op.dim(r, 0))
-    begins = op.Reshape(op.Mul(samples, op.size(x)), op.ints([-1, *[1] * (call.rank() - 1)]))
-    return op.scatter_back(r, op.Add(winners, begins), x, op.Concat(op.dim(r, 0), op.shape(x, 1), axis=0))
+    return to_winners(op, call, r)
 
 
 def _to_first_largest(op: Builder, call: Call, r: ir.Value, beginning: list[int]) -> ir.Value:

@@ -1,4 +1,8 @@
-"""Max pools backwards without the indices of their winners, for runtimes whose pools give none.
+"""Max pools backwards without the indices of their winners.
+
+Several runtimes have no pools that give indices. On onnxruntime's CPU such a pool takes 25 times as long as one
+without, and the scatter that follows runs on one thread: comparisons take .3 to .8 of that time, for windows of 2 to 13
+elements a side.
 
 A maximum over a window is a maximum over one axis after the other, and so is the choice of its winner: of equal
 elements the first row wins, and in it the first element, as in the operator's order of indices.
@@ -147,9 +151,11 @@ class _Axis:
         side_by_side = op.Concat(*(op.Unsqueeze(s, last) for s in sums), axis=self.axis + 1)
         width = op.known(count)
         size = op.Mul(count, op.ints([self.stride])) if width is None else op.ints([int(width[0]) * self.stride])
-        front, behind = op.ints([0] * self.axis), op.shape(sums[0], self.axis + 1)
+        # With a 0 for the batch, onnxruntime would write the only open size as −1, which an empty batch cannot have.
+        samples = op.ints([0]) if op.profile.partial_shapes else op.dim(sums[0], 0)
+        front, behind = op.ints([0] * (self.axis - 1)), op.shape(sums[0], self.axis + 1)
         rank = len(op.dims(sums[0]))
-        pieces = [front, size, *([behind] if rank > self.axis + 1 else [])]
+        pieces = [samples, front, size, *([behind] if rank > self.axis + 1 else [])]
         return op.Reshape(side_by_side, op.Concat(*pieces, axis=0))
 
     def _sized(self, result: ir.Value, r: ir.Value, x: ir.Value) -> ir.Value:

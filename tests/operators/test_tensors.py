@@ -224,7 +224,7 @@ def test_run_time_axes_give_ties_to_the_first():
 
 @pytest.mark.parametrize("kernel", [(2, 2), (3, 2), (1, 4), (4, 5), (3,), (2, 1, 3)], ids=str)
 def test_windows_side_by_side_give_ties_to_the_first(kernel):
-    """By comparison, at whatever batch, and from 17 elements on by indices."""
+    """By comparison, at whatever batch, and from 17 elements on along one axis after the other."""
     counts = (4, 5, 2)[: len(kernel)]
     x = RNG.integers(-2, 2, (3, 2, *np.multiply(counts, kernel))).astype(np.float64)
     weights = RNG.normal(size=(3, 2, *counts)).astype(np.float32)
@@ -239,7 +239,7 @@ def test_windows_side_by_side_give_ties_to_the_first(kernel):
         model = case.model(floating=floating)
         model.graph.input[0].type.tensor_type.shape.dim[0].dim_param = "N"
         explained = onnxlrp.convert(model, "gradient", target="weights").to_proto()
-        assert any(n.op_type == "ScatterElements" for n in explained.graph.node) == (kernel == (4, 5))
+        assert not any(n.op_type == "ScatterElements" for n in explained.graph.node)
         got = runner(explained)({"x0": x.astype(floating), "y_weights": weights.astype(floating)})
         np.testing.assert_array_equal(got["x0_relevance"], expected)
 
