@@ -5,12 +5,14 @@ from __future__ import annotations
 import numpy as np
 import onnx.parser
 import pytest
-from onnx import helper, numpy_helper
+from onnx import helper
 
 import onnxlrp
 from onnxlrp.errors import InputError
 from onnxlrp.finish import in_slices
 from tests import bundled
+from tests.finish import written_models
+from tests.finish.written_models import parsed
 
 ort = pytest.importorskip("onnxruntime")
 
@@ -57,21 +59,8 @@ net (float[7, N, 4] x) => (float[N, 3] y) <float[1, 9, 4] w, float[1, 9, 3] r, i
 }"""
 
 
-def parsed(text: str) -> onnx.ModelProto:
-    """A model with random numbers for the constants that its text does not fill."""
-    model, rng = onnx.parser.parse_model(text), np.random.default_rng(0)
-    for value in model.graph.value_info:
-        array = rng.normal(size=[d.dim_value for d in value.type.tensor_type.shape.dim]).astype(np.float32)
-        model.graph.initializer.append(numpy_helper.from_array(array, value.name))
-    del model.graph.value_info[:]
-    return model
-
-
 def run(model: onnx.ModelProto, **feeds: np.ndarray) -> dict[str, np.ndarray]:
-    options = ort.SessionOptions()
-    options.log_severity_level = 4
-    session = ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
-    return dict(zip([o.name for o in session.get_outputs()], session.run(None, feeds), strict=True))
+    return written_models.run(model, feeds)
 
 
 def pictures(samples: int) -> np.ndarray:

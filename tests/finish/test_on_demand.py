@@ -12,6 +12,7 @@ import onnxlrp
 from onnxlrp.finish import save
 from onnxlrp.graph.call import graphs_of
 from tests import bundled
+from tests.finish.written_models import parsed, run
 
 ort = pytest.importorskip("onnxruntime")
 
@@ -55,23 +56,6 @@ net (float[T, 4] x, float[4] s) => (float[4] y, float[T, 4] all)
 }"""
 LINEAR = """<ir_version: 10, opset_import: ["": 21]>
 net (float[N, 4] x) => (float[N, 3] y) <float[4, 3] w> { y = MatMul (x, w) }"""
-
-
-def parsed(text: str) -> onnx.ModelProto:
-    """A model with random numbers for the constants that its text does not fill."""
-    model, rng = onnx.parser.parse_model(text), np.random.default_rng(0)
-    for value in model.graph.value_info:
-        array = rng.normal(size=[d.dim_value for d in value.type.tensor_type.shape.dim]).astype(np.float32)
-        model.graph.initializer.append(numpy_helper.from_array(array, value.name))
-    del model.graph.value_info[:]
-    return model
-
-
-def run(model: onnx.ModelProto, feeds: dict) -> dict:
-    options = ort.SessionOptions()
-    options.log_severity_level = 4
-    session = ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
-    return dict(zip([o.name for o in session.get_outputs()], session.run(None, feeds), strict=True))
 
 
 def feeds_of(model: onnx.ModelProto, samples: int = 3) -> dict[str, np.ndarray]:
